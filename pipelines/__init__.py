@@ -1,0 +1,1 @@
+"""What a segment means: models, observations and fusion. Knows no broker, no store, no Celery."""

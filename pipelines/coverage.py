@@ -1,0 +1,30 @@
+"""The closed vocabulary of reasons why something was not, or not wholly, examined."""
+
+from __future__ import annotations
+
+from typing import Final
+
+NO_INPUT: Final = "no_input"
+"""The manifest says there was none: nothing to examine, and nothing is hidden by it."""
+SILENCE: Final = "silence"
+"""Audio was there and the voice gate heard nobody."""
+MISSING_OBJECT: Final = "missing_object"
+"""The manifest names an object that the store does not have."""
+UNDECODABLE: Final = "undecodable"
+"""The bytes are not the media they claim to be."""
+MODEL_FAILED: Final = "model_failed"
+DEADLINE: Final = "deadline"
+SHED: Final = "shed"
+"""Overload: left out on purpose, and said."""
+CRASHED: Final = "crashed"
+"""Workers died on this segment more often than it may be tried."""
+GAP: Final = "gap"
+"""The sampler received nothing for part of the segment."""
+NO_MODEL: Final = "no_model"
+"""No slot of this deployment examines this modality."""
+
+HARMLESS: Final = frozenset({NO_INPUT, SILENCE})
+"""Reasons that leave a verdict whole: there was nothing that could have been missed."""
+REASONS: Final = frozenset(
+    {NO_INPUT, SILENCE, MISSING_OBJECT, UNDECODABLE, MODEL_FAILED, DEADLINE, SHED, CRASHED, GAP, NO_MODEL}
+)

@@ -1,0 +1,97 @@
+"""What goes into a model and what comes out: the vocabulary between stages, engine and models.
+
+Items hold validated arrays and text only; results hold plain numbers and strings. Both cross the
+engine's socket, so neither knows about files, objects or messages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.strict import Identifier, Sha256, Strict
+
+SAMPLE_RATE_HZ = 16_000
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One decoded frame: uint8, height x width x 3, RGB."""
+
+    pixels: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """Mono audio at 16 kHz, float32 in [-1, 1]; `language` (ISO 639-1) spares its detection."""
+
+    samples: NDArray[np.float32]
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One piece of text as it was written."""
+
+    text: str
+
+
+Item = Picture | Clip | Line
+
+
+class Scores(Strict):
+    """A classifier's native scores by native label; not yet probabilities of any policy."""
+
+    labels: dict[str, float]
+
+
+class Span(Strict):
+    """A stretch of speech. `confidence` is exp(mean token log probability), 0 to 1."""
+
+    start_s: float
+    end_s: float
+    text: str
+    confidence: float
+    no_speech: float
+    compression: float
+
+
+class Transcript(Strict):
+    """`spans` empty means that nobody spoke: `speech_s` says how many seconds passed the voice gate."""
+
+    language: str | None
+    language_probability: float
+    spans: tuple[Span, ...]
+    speech_s: float
+
+
+class ScreenLine(Strict):
+    """Text read from one frame; `box` is left, top, right, bottom as fractions of the frame."""
+
+    text: str
+    confidence: float
+    box: tuple[float, float, float, float]
+
+
+class ScreenText(Strict):
+    """Empty `lines` means the detector found no text."""
+
+    lines: tuple[ScreenLine, ...]
+
+
+class Failure(Strict):
+    """This item could not be scored; `error` is a class name, never a message that could quote content."""
+
+    error: str
+
+
+Result = Scores | Transcript | ScreenText | Failure
+
+
+class CheckpointRef(Strict):
+    """Exactly which weights spoke: the card's id and the digest over all files of the checkpoint."""
+
+    id: Identifier
+    digest: Sha256

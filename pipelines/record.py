@@ -1,0 +1,171 @@
+"""The record: everything concluded about one segment in one run, and everything it was concluded from.
+
+A record is written once and never changed. Re-fusing after a policy change, or rerunning only the
+stages whose checkpoint changed, must be possible from the record alone; so observations keep native
+scores, original text with offsets, and which frame another one was judged by.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import AwareDatetime, Field
+
+from pipelines.items import CheckpointRef
+from pipelines.manifest import Context, FrameRef, Gap, Profile, SamplerSettings
+from pipelines.strict import Identifier, Sha256, Strict
+
+Modality = Literal["frames", "speech", "screen", "chat"]
+MODALITIES: tuple[Modality, ...] = ("frames", "speech", "screen", "chat")
+
+Severity = Literal["none", "low", "medium", "high"]
+SEVERITIES: tuple[Severity, ...] = ("none", "low", "medium", "high")
+
+Action = Literal["allow", "watch", "review", "act"]
+ACTIONS: tuple[Action, ...] = ("allow", "watch", "review", "act")
+
+TextSource = Literal["speech", "screen", "chat"]
+
+
+class FrameObservation(Strict):
+    """What the vision slots said of one frame; `scores` is slot -> native label -> native score.
+
+    A frame judged by reuse carries the scores of the frame it repeats and names it: `reused_from_s` is
+    that frame's time on this segment's clock (negative: an earlier segment).
+    """
+
+    at_s: float
+    scores: dict[str, dict[str, float]] = {}
+    reused_from_s: float | None = None
+    thumbnail_hash: str | None = Field(default=None, description="64-bit difference hash, hexadecimal")
+    error: str | None = None
+
+
+class SpeechObservation(Strict):
+    """The transcript's frame: language, how it was known, and seconds that passed the voice gate."""
+
+    language: str | None
+    language_probability: float
+    language_from: Literal["detected", "stream", "manifest"]
+    speech_s: float
+
+
+class TextObservation(Strict):
+    """One piece of text from any source, with the native scores of each text slot.
+
+    `text` is the original; `normalised` is what was matched and scored. Repeated chat is one observation
+    with `repeats` > 1 and the number of distinct `users`; banners seen on several frames likewise.
+    `confidence` is that of the recogniser (1.0 for chat); a score is absent when its slot failed.
+    """
+
+    source: TextSource
+    at_s: float
+    end_s: float | None = None
+    text: str
+    normalised: str
+    language: str | None = None
+    confidence: float = 1.0
+    scores: dict[str, dict[str, float]] = {}
+    users: tuple[str, ...] = ()
+    repeats: int = 1
+    box: tuple[float, float, float, float] | None = None
+    error: str | None = None
+
+
+class Coverage(Strict):
+    """How much of one modality was looked at. `not` with reason `no_input` means there was nothing to see.
+
+    `reason` is one of a closed vocabulary (`pipelines.coverage`), `detail` an error class or an object key.
+    `examined` and `total` count frames, seconds of audio, frames searched for text, or chat lines;
+    `skipped` says what was spared and why, for instance `{"near_duplicate": 3}`: spared, not unexamined.
+    """
+
+    status: Literal["examined", "partly", "not"]
+    reason: str | None = None
+    detail: str | None = None
+    examined: float = 0
+    total: float = 0
+    skipped: dict[str, float] = {}
+
+
+class Observations(Strict):
+    """Everything the models said about one segment, and how much of it they saw."""
+
+    frames: tuple[FrameObservation, ...] = ()
+    speech: SpeechObservation | None = None
+    texts: tuple[TextObservation, ...] = ()
+    coverage: dict[Modality, Coverage]
+    checkpoints: dict[str, CheckpointRef]
+
+
+class Evidence(Strict):
+    """One reason for a verdict: one item, as one policy sees it. `modality` may be a source unknown to fusion."""
+
+    modality: str
+    at_s: float
+    probability: float
+    label: str = Field(description="slot and native label, for instance `vision.nudity/nsfw`")
+    text: str | None = None
+    frame: int | None = Field(default=None, description="index into the segment's frames")
+    weight: float = 1.0
+    users: int = 0
+
+
+class Contribution(Strict):
+    """What one modality added to a verdict, in log-odds."""
+
+    modality: str
+    probability: float
+    weight: float
+    log_odds: float
+
+
+class Verdict(Strict):
+    """What we conclude for one policy. `examined` says whether the modalities it needs were looked at."""
+
+    policy: str
+    probability: float = Field(ge=0, le=1, description="fused over modalities and time")
+    instant: float = Field(ge=0, le=1, description="fused over this segment's modalities only")
+    severity: Severity
+    action: Action
+    examined: Literal["examined", "partly", "not"]
+    missing: dict[str, str] = Field(default={}, description="modality -> why it is missing")
+    evidence: tuple[Evidence, ...] = ()
+    contributions: tuple[Contribution, ...] = ()
+    without: dict[str, Severity] = Field(default={}, description="counterfactual: severity without that modality")
+    conflict: str | None = Field(default=None, description="modalities that disagree, in words")
+    because: str = Field(description="the rule that set the action, in words")
+
+
+class Processing(Strict):
+    """Clocks and places; the only part of a record that differs between two runs over the same input."""
+
+    worker: str
+    started_at: AwareDatetime
+    finished_at: AwareDatetime
+    attempt: int = 1
+    stage_ms: dict[str, float] = {}
+    latency_s: float = Field(description="end of the segment's capture to this record")
+
+
+class Record(Strict):
+    """Version 1 of the one stored object of a segment in one run."""
+
+    schema_id: Literal["liverisk.record"] = Field(default="liverisk.record", alias="schema")
+    version: Literal[1] = 1
+    stream_id: Identifier
+    segment_id: Identifier
+    run: Identifier
+    profile: Profile
+    captured_at: AwareDatetime
+    duration_s: float
+    context: Context
+    gaps: tuple[Gap, ...] = ()
+    sampler: SamplerSettings | None = None
+    media: tuple[FrameRef, ...] = ()
+    audio_key: str | None = None
+    policy_digest: Sha256
+    settings: dict[str, str | int | float | bool] = Field(default={}, description="examination settings in force")
+    observations: Observations
+    verdicts: tuple[Verdict, ...]
+    processing: Processing

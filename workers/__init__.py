@@ -1,0 +1,1 @@
+"""The pool: queues, engine, storage, the embedded stack and the command line."""

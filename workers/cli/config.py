@@ -1,0 +1,49 @@
+"""`liverisk config check`: the merged configuration, with secrets hidden."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import yaml
+
+from pipelines.cards import CardError, read_cards
+from pipelines.policies import PolicyError, read_policies
+from workers.cli.main import CommandError
+from workers.config import Config, ConfigError, load_config
+
+
+def configured(chosen: Path | None) -> Config:
+    """The configuration for a command; a wrong one ends it with exit code 2 and one line."""
+    try:
+        return load_config(chosen)
+    except ConfigError as error:
+        raise CommandError(str(error), exit_code=2) from None
+
+
+@click.group()
+def config() -> None:
+    """The merged configuration."""
+
+
+@config.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.pass_obj
+def check(chosen: Path | None, as_json: bool) -> None:
+    """Check settings, policies and model cards, and print the merged settings without secrets."""
+    settings = configured(chosen)
+    try:
+        policies = read_policies(settings.policies_file)
+        cards = read_cards(settings.cards_directory)
+    except (PolicyError, CardError) as error:
+        raise CommandError(str(error), exit_code=2) from None
+    for name, slot in settings.slots.items():
+        if slot.checkpoint not in cards:
+            raise CommandError(f"slots.{name}: no card named {slot.checkpoint} in {settings.cards_directory}", 2)
+        if name not in cards[slot.checkpoint].fields.slots:
+            raise CommandError(f"slots.{name}: the card {slot.checkpoint} does not fill this slot", 2)
+    if as_json:
+        click.echo(settings.model_dump_json())
+        return
+    click.echo(yaml.safe_dump(settings.model_dump(mode="json"), allow_unicode=True, sort_keys=False), nl=False)
+    click.echo(f"# ok: {len(policies.policies)} policies ({policies.digest[:12]}), {len(cards)} cards")

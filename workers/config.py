@@ -1,0 +1,189 @@
+"""Settings of a deployment: shipped file < embedded stack < chosen file < environment.
+
+Loaded once by whoever starts a process and passed on; there is no module-level settings object. Secrets
+are `SecretStr` and come from the environment, or from files that only their owner can read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import Field, SecretStr, ValidationError, model_validator
+
+from pipelines.cards import CARDS_DIRECTORY, Session
+from pipelines.manifest import one_line
+from pipelines.policies import POLICIES_FILE
+from pipelines.strict import Identifier, Strict
+
+SHIPPED_FILE = Path(__file__).resolve().parent.parent / "configs" / "liverisk.yaml"
+ENVIRONMENT_PREFIX = "LIVERISK__"
+CONNECTION_FILE = "connection.yaml"
+"""Written by the embedded stack into the state directory while it runs: where it listens, with which passwords."""
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be used; one line that names the source and the field."""
+
+
+class Broker(Strict):
+    url: SecretStr | None = Field(default=None, description="redis://… or rediss://…, also the store of stream state")
+    visibility_timeout_s: int = Field(default=120, ge=2, description="when a dead worker's message comes back")
+    socket_timeout_s: float = Field(default=10, gt=0)
+
+
+class Store(Strict):
+    endpoint_url: str | None = Field(default=None, description="null: the provider's own endpoint")
+    bucket: str = Field(default="liverisk", min_length=3)
+    region: str = "us-east-1"
+    access_key: SecretStr | None = None
+    secret_key: SecretStr | None = None
+    media_prefix: str = Field(default="media/", description="manifests may name only objects below it")
+
+
+class Slot(Strict):
+    """Which checkpoint fills a place, and what runs it."""
+
+    checkpoint: Identifier
+    session: Session | Literal["auto"] = "auto"
+    threads: int = Field(default=0, ge=0, description="CPU threads of this model; 0: all cores")
+    max_batch: int = Field(default=8, ge=1, le=1024)
+
+
+class Engine(Strict):
+    start: Literal["worker", "external"] = Field(default="worker", description="who starts it")
+    address: str | None = Field(default=None, description="socket path or host:port; null: in the state directory")
+    device: str = Field(default="auto", description="auto, cpu or cuda:N")
+    linger_s: float = Field(default=15, gt=0, description="ends this long after its last worker died")
+    start_timeout_s: float = Field(default=120, gt=0)
+    bulk_share: float = Field(default=0.1, ge=0, le=1, description="share of batches owed to bulk under live load")
+
+
+class Worker(Strict):
+    concurrency: int = Field(default=2, ge=1, le=512)
+    lanes: tuple[Literal["live", "review", "rescan"], ...] = ("live", "review", "rescan")
+    deadline_s: float = Field(default=30, gt=0, description="then a segment keeps what it has; the rest is `deadline`")
+    soft_time_limit_s: int = Field(default=45, ge=1)
+    time_limit_s: int = Field(default=55, ge=2)
+    max_attempts: int = Field(default=4, ge=1, description="starts without an outcome before it counts as crashing")
+
+    @model_validator(mode="after")
+    def _limits_rise(self) -> Self:
+        if not self.deadline_s < self.soft_time_limit_s < self.time_limit_s:
+            raise ValueError("deadline_s < soft_time_limit_s < time_limit_s must hold")
+        return self
+
+
+class Tier(Strict):
+    segment_s: float = Field(default=10, gt=0, le=120)
+    frame_interval_s: float = Field(default=2, gt=0, le=120)
+
+
+class Sampler(Strict):
+    tiers: dict[str, Tier] = {"default": Tier()}
+    jpeg_quality: int = Field(default=85, ge=1, le=100)
+    max_frame_side_px: int = Field(default=1280, ge=64, le=8192)
+    reconnect_s: float = Field(default=60, ge=0, description="how long a dropped live source is tried again")
+
+
+class Examination(Strict):
+    """How a segment is examined; savings can be switched off for an audit."""
+
+    frame_side_px: int = Field(default=640, ge=64, le=4096, description="frames are scored at most this large")
+    near_duplicates: bool = Field(default=True, description="frames like the last scored one reuse its scores")
+    near_duplicate_threshold: float = Field(default=4.0, ge=0, le=255, description="largest grey difference of a tile")
+    near_duplicate_max_age_s: float = Field(default=30, gt=0)
+    screen_text: bool = True
+    min_screen_confidence: float = Field(default=0.6, ge=0, le=1)
+
+
+class State(Strict):
+    ttl_s: int = Field(default=3600, ge=60, description="temporal state of a silent stream is forgotten after this")
+
+
+class Config(Strict):
+    """The merged configuration of one deployment."""
+
+    broker: Broker = Broker()
+    store: Store = Store()
+    slots: dict[str, Slot] = {}
+    engine: Engine = Engine()
+    worker: Worker = Worker()
+    sampler: Sampler = Sampler()
+    examination: Examination = Examination()
+    state: State = State()
+    state_directory: Path = Path(".liverisk")
+    models_directory: Path | None = Field(default=None, description="finished checkpoints; null: the user's cache")
+    cards_directory: Path = CARDS_DIRECTORY
+    policies_file: Path = POLICIES_FILE
+
+    @model_validator(mode="after")
+    def _promises_hold(self) -> Self:
+        if self.broker.visibility_timeout_s <= self.worker.time_limit_s:
+            raise ValueError(
+                "broker.visibility_timeout_s must exceed worker.time_limit_s, or a running segment is delivered twice"
+            )
+        return self
+
+    @property
+    def models(self) -> Path:
+        cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+        return self.models_directory or cache / "liverisk" / "models"
+
+
+def load_config(chosen: Path | None = None, environment: Mapping[str, str] = os.environ) -> Config:
+    """The merged, checked configuration; `ConfigError` names what is wrong and where."""
+    chosen = chosen or (Path(environment["LIVERISK_CONFIG"]) if "LIVERISK_CONFIG" in environment else None)
+    overrides = _from_environment(environment)
+    layers = [_read(SHIPPED_FILE)]
+    if chosen:
+        layers.append(_read(chosen))
+    merged: dict[str, Any] = {}
+    for layer in (*layers, overrides):
+        merged = merge(merged, layer)
+    connection = Path(merged.get("state_directory", ".liverisk")) / CONNECTION_FILE
+    if connection.exists():
+        merged = merge(merge(merge(layers[0], _read(connection)), layers[1] if chosen else {}), overrides)
+    try:
+        return Config.model_validate(merged)
+    except ValidationError as error:
+        raise ConfigError(f"configuration: {one_line(error)}") from None
+
+
+def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` wins, mapping by mapping; lists are replaced whole."""
+    merged = dict(under)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: unreadable ({type(error).__name__})") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: must be a mapping")
+    return content
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    """`LIVERISK__BROKER__URL=x` as `{"broker": {"url": "x"}}`; values are read as YAML scalars or lists."""
+    tree: dict[str, Any] = {}
+    for name, value in environment.items():
+        if not name.startswith(ENVIRONMENT_PREFIX):
+            continue
+        path = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
+        node = tree
+        for part in path[:-1]:
+            node = node.setdefault(part, {})
+        try:
+            node[path[-1]] = value if path[-1].endswith(("_key", "url")) else yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ConfigError(f"{name}: not a YAML value") from None
+    return tree

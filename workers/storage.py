@@ -1,0 +1,141 @@
+"""The S3-compatible store: bytes by key, whole or by range, written once where a promise needs it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config as ClientConfig
+from botocore.exceptions import BotoCoreError, ClientError
+
+from workers import config
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+class StorageError(Exception):
+    """The store did not do what was asked; one line with the operation and the error code. Worth a retry."""
+
+
+class ObjectMissing(StorageError):
+    """There is no object under this key. Not worth a retry."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"no object {key}")
+        self.key = key
+
+
+class Storage:
+    """One bucket. Safe to share between threads; not between processes: open it after a fork."""
+
+    def __init__(self, settings: config.Store, *, connections: int = 16) -> None:
+        self.bucket = settings.bucket
+        self.settings = settings
+        self._client: S3Client = boto3.client(
+            "s3",
+            endpoint_url=settings.endpoint_url,
+            region_name=settings.region,
+            aws_access_key_id=settings.access_key.get_secret_value() if settings.access_key else None,
+            aws_secret_access_key=settings.secret_key.get_secret_value() if settings.secret_key else None,
+            config=ClientConfig(
+                s3={"addressing_style": "path" if settings.endpoint_url else "auto"},
+                retries={"mode": "standard", "max_attempts": 4},
+                connect_timeout=3,
+                read_timeout=10,
+                max_pool_connections=connections,
+            ),
+        )
+
+    def get(self, key: str, *, offset: int | None = None, length: int | None = None) -> bytes:
+        """The object, or `length` bytes of it from `offset`; `ObjectMissing` when there is none."""
+        extent = {} if offset is None or length is None else {"Range": f"bytes={offset}-{offset + length - 1}"}
+        try:
+            return self._client.get_object(Bucket=self.bucket, Key=key, **extent)["Body"].read()
+        except ClientError as error:
+            if _code(error) in ("NoSuchKey", "404"):
+                raise ObjectMissing(key) from None
+            raise StorageError(f"get {key}: {_code(error)}") from None
+        except BotoCoreError as error:
+            raise StorageError(f"get {key}: {type(error).__name__}") from None
+
+    def put(self, key: str, body: bytes, *, content_type: str = "application/octet-stream") -> None:
+        """Writes or replaces the object."""
+        try:
+            self._client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type)
+        except ClientError as error:
+            raise StorageError(f"put {key}: {_code(error)}") from None
+        except BotoCoreError as error:
+            raise StorageError(f"put {key}: {type(error).__name__}") from None
+
+    def put_once(self, key: str, body: bytes, *, content_type: str = "application/octet-stream") -> bool:
+        """Writes the object unless one is there; False when somebody else's already is.
+
+        After a lost answer the store may hold our own bytes: then this was our write, and the answer is True.
+        """
+        try:
+            self._client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type, IfNoneMatch="*")
+        except ClientError as error:
+            if _code(error) in ("PreconditionFailed", "412", "ConditionalRequestConflict", "409"):
+                return self.get(key) == body
+            raise StorageError(f"put {key}: {_code(error)}") from None
+        except BotoCoreError as error:
+            raise StorageError(f"put {key}: {type(error).__name__}") from None
+        return True
+
+    def exists(self, key: str) -> bool:
+        try:
+            self._client.head_object(Bucket=self.bucket, Key=key)
+        except ClientError as error:
+            if _code(error) in ("NoSuchKey", "404", "NotFound"):
+                return False
+            raise StorageError(f"head {key}: {_code(error)}") from None
+        except BotoCoreError as error:
+            raise StorageError(f"head {key}: {type(error).__name__}") from None
+        return True
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """Every key below the prefix, in order."""
+        try:
+            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
+                for entry in page.get("Contents", ()):
+                    yield entry["Key"]
+        except ClientError as error:
+            raise StorageError(f"list {prefix}: {_code(error)}") from None
+        except BotoCoreError as error:
+            raise StorageError(f"list {prefix}: {type(error).__name__}") from None
+
+    def delete(self, key: str) -> None:
+        """Removes the object if it is there."""
+        try:
+            self._client.delete_object(Bucket=self.bucket, Key=key)
+        except (ClientError, BotoCoreError) as error:
+            raise StorageError(f"delete {key}: {type(error).__name__}") from None
+
+    def make_bucket(self) -> None:
+        """Creates the bucket unless it is there."""
+        try:
+            self._client.create_bucket(Bucket=self.bucket)
+        except ClientError as error:
+            if _code(error) not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
+                raise StorageError(f"create bucket {self.bucket}: {_code(error)}") from None
+        except BotoCoreError as error:
+            raise StorageError(f"create bucket {self.bucket}: {type(error).__name__}") from None
+
+    def check_writes_once(self) -> None:
+        """Proves that the store honours If-None-Match; records rest on it. `StorageError` when it does not."""
+        key = f"probe/{uuid.uuid4().hex}"
+        try:
+            if not self.put_once(key, b"first") or self.put_once(key, b"second") or self.get(key) != b"first":
+                raise StorageError(
+                    f"the store behind bucket {self.bucket} ignores If-None-Match: * and would overwrite records; "
+                    "use one that honours it"
+                )
+        finally:
+            self.delete(key)
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", "unknown"))
