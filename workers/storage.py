@@ -51,9 +51,11 @@ class Storage:
 
     def get(self, key: str, *, offset: int | None = None, length: int | None = None) -> bytes:
         """The object, or `length` bytes of it from `offset`; `ObjectMissing` when there is none."""
-        extent = {} if offset is None or length is None else {"Range": f"bytes={offset}-{offset + length - 1}"}
         try:
-            return self._client.get_object(Bucket=self.bucket, Key=key, **extent)["Body"].read()
+            if offset is None or length is None:
+                return self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+            extent = f"bytes={offset}-{offset + length - 1}"
+            return self._client.get_object(Bucket=self.bucket, Key=key, Range=extent)["Body"].read()
         except ClientError as error:
             if _code(error) in ("NoSuchKey", "404"):
                 raise ObjectMissing(key) from None

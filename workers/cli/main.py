@@ -33,7 +33,7 @@ class CommandError(click.ClickException):
 
     def __init__(self, message: str, exit_code: int = 3) -> None:
         super().__init__(message)
-        self.exit_code = exit_code
+        self.exit_code = exit_code  # type: ignore[misc]  # click reads it from the instance
 
     def show(self, file: object = None) -> None:
         click.echo(f"liverisk: {self.message}", err=True)

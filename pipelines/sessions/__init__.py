@@ -1,0 +1,1 @@
+"""What runs a graph: torch and ONNX Runtime. Knows no task."""

@@ -1,0 +1,1 @@
+"""Audio: voice gate, speech to text, script folding."""

@@ -1,0 +1,1 @@
+"""Chat, transcripts and on-screen text: normalising, language, risk scores."""

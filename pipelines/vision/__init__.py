@@ -1,0 +1,1 @@
+"""Frames: image classifiers and near-duplicates."""

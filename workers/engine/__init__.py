@@ -1,0 +1,1 @@
+"""The process that owns the models of one device."""
