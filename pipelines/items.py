@@ -91,7 +91,8 @@ Result = Scores | Transcript | ScreenText | Failure
 
 
 class CheckpointRef(Strict):
-    """Exactly which weights spoke: the card's id and the digest over all files of the checkpoint."""
+    """Exactly which weights spoke: the card's id, the digest over all its files, and what ran them."""
 
     id: Identifier
     digest: Sha256
+    session: str
