@@ -44,7 +44,7 @@ class FrameObservation(Strict):
 class SpeechObservation(Strict):
     """The transcript's frame: language, how it was known, and seconds that passed the voice gate."""
 
-    language: str | None
+    language: str | None = None
     language_probability: float
     language_from: Literal["detected", "stream", "manifest"]
     speech_s: float

@@ -109,6 +109,18 @@ class Storage:
         except BotoCoreError as error:
             raise StorageError(f"list {prefix}: {type(error).__name__}") from None
 
+    def folders(self, prefix: str) -> Iterator[str]:
+        """What the keys below the prefix begin with, up to and with the next slash; each once, in order."""
+        try:
+            pages = self._client.get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=self.bucket, Prefix=prefix, Delimiter="/"):
+                for entry in page.get("CommonPrefixes", ()):
+                    yield entry["Prefix"]
+        except ClientError as error:
+            raise StorageError(f"list {prefix}: {_code(error)}") from None
+        except BotoCoreError as error:
+            raise StorageError(f"list {prefix}: {type(error).__name__}") from None
+
     def delete(self, key: str) -> None:
         """Removes the object if it is there."""
         try:
