@@ -1,0 +1,1 @@
+"""Reading results: stretches over time, tables in Parquet, SQL, and what the terminal shows."""
