@@ -76,9 +76,10 @@ class ScreenLine(Strict):
 
 
 class ScreenText(Strict):
-    """Empty `lines` means the detector found no text."""
+    """Empty `lines` means the detector found no text; `unread` lines were found but not read, for time."""
 
     lines: tuple[ScreenLine, ...]
+    unread: int = 0
 
 
 class Failure(Strict):
