@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from pipelines.manifest import one_line
-from pipelines.record import Modality
+from pipelines.record import MODALITIES, Modality
 from pipelines.strict import Sha256, Strict
 
 POLICY_IDS = (
@@ -28,6 +28,10 @@ POLICY_IDS = (
     "regulated_goods",
 )
 POLICIES_FILE = Path(__file__).resolve().parent.parent / "configs" / "policies.yaml"
+
+
+Weight = Annotated[float, Field(ge=0, le=1.5)]
+"""Factor on a modality's log-odds above the prior: 1 takes its probability as it is, 0 does without it."""
 
 
 class PolicyError(ValueError):
@@ -65,13 +69,33 @@ class Persistence(Strict):
 
 
 class Policy(Strict):
-    """One kind of risk. `needs` names the modalities whose absence makes a verdict incomplete."""
+    """One kind of risk. A modality that it weighs above 0 and that was not examined makes its verdict incomplete."""
 
     title: str
-    prior: float = Field(gt=0, lt=0.5, description="probability when nothing speaks for it")
+    prior: float = Field(ge=0.0001, lt=0.5, description="probability when nothing speaks for it")
     thresholds: Thresholds
-    weights: dict[Modality, float] = Field(description="modality -> weight in log-odds, 0 to 1.5")
+    weights: dict[Modality, Weight] = Field(description="all four modalities; 0: this policy does without it")
     persistence: Persistence = Persistence()
+
+    @field_validator("weights")
+    @classmethod
+    def _all_modalities(cls, weights: dict[Modality, float]) -> dict[Modality, float]:
+        absent = [modality for modality in MODALITIES if modality not in weights]
+        if absent:
+            raise ValueError(f"missing {', '.join(absent)}; 0 does without a modality")
+        if not any(weights.values()):
+            raise ValueError("at least one modality must weigh more than 0")
+        return weights
+
+    @model_validator(mode="after")
+    def _calms_down(self) -> Self:
+        if self.thresholds.watch - self.persistence.hysteresis <= self.prior:
+            raise ValueError("watch - hysteresis must stay above prior, or a raised verdict never comes down")
+        return self
+
+    def weight(self, source: str, default: float) -> float:
+        """The weight of any source of evidence; `default` for one that is not a modality."""
+        return next((weight for modality, weight in self.weights.items() if modality == source), default)
 
 
 class Fusion(Strict):
@@ -80,6 +104,9 @@ class Fusion(Strict):
     corroboration: float = Field(default=0.5, ge=0, le=1, description="how much of a second modality is added, once")
     frame_persistence: float = Field(default=0.4, gt=0, le=1, description="share of frames pooled, highest first")
     user_gain: float = Field(default=0.5, ge=0, description="log-odds per doubling of distinct chat users")
+    user_cap: int = Field(default=16, ge=1, description="more distinct users than this add nothing")
+    default_weight: float = Field(default=1.0, ge=0, le=1.5, description="weight of a source that is not a modality")
+    window_s: float = Field(default=300, gt=0, description="how far back in the stream a verdict looks")
     evidence_kept: int = Field(default=5, ge=1, le=50, description="items shown per verdict")
     unexamined_action: Literal["watch", "review"] = Field(
         default="watch", description="lowest action of a verdict whose modalities could not be examined"
@@ -93,12 +120,15 @@ class Policies(Strict):
     fusion: Fusion = Fusion()
     policies: dict[str, Policy]
 
-    @model_validator(mode="after")
-    def _all_twelve(self) -> Self:
-        unknown, absent = set(self.policies) - set(POLICY_IDS), set(POLICY_IDS) - set(self.policies)
-        if unknown or absent:
-            raise ValueError(f"policies: unknown {sorted(unknown)}, missing {sorted(absent)}")
-        return self
+    @field_validator("policies")
+    @classmethod
+    def _all_twelve(cls, policies: dict[str, Policy]) -> dict[str, Policy]:
+        unknown, absent = set(policies) - set(POLICY_IDS), set(POLICY_IDS) - set(policies)
+        findings = [f"unknown {', '.join(sorted(unknown))}"] if unknown else []
+        findings += [f"missing {', '.join(sorted(absent))}"] if absent else []
+        if findings:
+            raise ValueError("; ".join(findings))
+        return policies
 
     @property
     def digest(self) -> Sha256:
@@ -108,8 +138,12 @@ class Policies(Strict):
 def read_policies(path: Path = POLICIES_FILE) -> Policies:
     """The checked policies; `PolicyError` names the file and the field."""
     try:
-        return Policies.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except ValidationError as error:
-        raise PolicyError(f"{path.name}: {one_line(error)}") from None
-    except (OSError, yaml.YAMLError) as error:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise PolicyError(f"{path}: unreadable ({type(error).__name__})") from None
+    if not isinstance(content, dict):
+        raise PolicyError(f"{path}: must be a mapping with version and policies")
+    try:
+        return Policies.model_validate(content)
+    except ValidationError as error:
+        raise PolicyError(f"{path}: {one_line(error)}") from None

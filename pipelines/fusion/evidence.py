@@ -1,0 +1,109 @@
+"""From what the models said to evidence: each item as each policy sees it, in calibrated probabilities."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pipelines.cards import Label
+from pipelines.fusion.log_odds import DIGITS
+from pipelines.items import CheckpointRef
+from pipelines.record import Evidence, FrameObservation, Observations, TextObservation
+
+LabelsByCheckpoint = Mapping[str, Mapping[str, Label]]
+"""Checkpoint id -> native label -> what the card says it means."""
+
+
+class UnknownCheckpoint(LookupError):
+    """Scores whose card is missing mean nothing; leaving them out would read as clean."""
+
+
+def evidence_of(observations: Observations, labels: LabelsByCheckpoint) -> Mapping[str, tuple[Evidence, ...]]:
+    """Policy -> its evidence, in the order of the items: one per frame and one per text.
+
+    Where several labels or slots speak for one policy about the same item, the strongest speaks. Every scored
+    item is there, also those that speak against: pooling needs them. Raises `UnknownCheckpoint`.
+    """
+    reading = _Reading(labels, observations.checkpoints)
+    found: dict[str, list[Evidence]] = defaultdict(list)
+    for index, frame in enumerate(observations.frames):
+        for policy, claim in reading.claims(frame.scores).items():
+            found[policy].append(_of_frame(index, frame, claim))
+    frame_at = {frame.at_s: index for index, frame in reversed(list(enumerate(observations.frames)))}
+    texts = [(text, reading.claims(text.scores)) for text in observations.texts]
+    for policy in sorted({policy for _, claims in texts for policy in claims}):
+        said = [(text, claims[policy]) for text, claims in texts if policy in claims]
+        for (text, claim), users in zip(said, _users(said), strict=True):
+            frame_index = frame_at.get(text.at_s) if text.source == "screen" else None
+            found[policy].append(_of_text(text, claim, users, frame_index))
+    return {policy: tuple(items) for policy, items in found.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """What one item's strongest label says for one policy."""
+
+    probability: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    labels: LabelsByCheckpoint
+    checkpoints: Mapping[str, CheckpointRef]
+
+    def claims(self, scores: Mapping[str, Mapping[str, float]]) -> Mapping[str, _Claim]:
+        """Policy -> the strongest claim of one item's scores."""
+        strongest: dict[str, _Claim] = {}
+        for policy, claim in self._all(scores):
+            if policy not in strongest or claim.probability > strongest[policy].probability:
+                strongest[policy] = claim
+        return strongest
+
+    def _all(self, scores: Mapping[str, Mapping[str, float]]) -> Iterator[tuple[str, _Claim]]:
+        for slot, native in sorted(scores.items()):
+            meanings = self._meanings(slot)
+            for name, score in sorted(native.items()):
+                label = meanings.get(name)
+                if label is None:
+                    continue
+                claim = _Claim(round(label.calibration(score), DIGITS), f"{slot}/{name}")
+                yield from ((policy, claim) for policy in label.policies)
+
+    def _meanings(self, slot: str) -> Mapping[str, Label]:
+        checkpoint = self.checkpoints.get(slot)
+        if checkpoint is None:
+            raise UnknownCheckpoint(f"{slot}: scored, but the record names no checkpoint for it")
+        if checkpoint.id not in self.labels:
+            raise UnknownCheckpoint(f"{slot}: no model card for {checkpoint.id}; add it to the cards directory")
+        return self.labels[checkpoint.id]
+
+
+def _of_frame(index: int, frame: FrameObservation, claim: _Claim) -> Evidence:
+    return Evidence(modality="frames", at_s=frame.at_s, probability=claim.probability, label=claim.label, frame=index)
+
+
+def _of_text(text: TextObservation, claim: _Claim, users: int, frame: int | None) -> Evidence:
+    return Evidence(
+        modality=text.source,
+        at_s=text.at_s,
+        probability=claim.probability,
+        label=claim.label,
+        text=text.text,
+        frame=frame,
+        weight=text.confidence,
+        users=users,
+        repeats=text.repeats,
+    )
+
+
+def _users(said: Sequence[tuple[TextObservation, _Claim]]) -> Sequence[int]:
+    """Users of each text, counting each user once, at their strongest text: the sum is that of distinct users."""
+    counts = [0] * len(said)
+    counted: set[str] = set()
+    for index in sorted(range(len(said)), key=lambda i: -said[i][1].probability):
+        new = set(said[index][0].users) - counted
+        counts[index] = len(new)
+        counted |= new
+    return counts
