@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import islice
 
 from pydantic import ValidationError
 
 from pipelines.manifest import SegmentManifest, one_line
 from pipelines.record import Record
-from workers.storage import Storage
+from workers.storage import ObjectMissing, Storage
 
 PREFIX = "records/"
+READERS = 8
+READ_AHEAD = 256
 _KEY = re.compile(r"records/date=(?P<date>[^/]+)/stream=(?P<stream>[^/]+)/(?P<segment>[^/]+)/(?P<run>[^/]+)\.json")
 _CLOCK_ID = re.compile(r"\d{8}T\d{6}\.\d{3}Z")
 
@@ -41,6 +46,11 @@ def key_of(record: Record) -> str:
     return record_key(_day(record.captured_at), record.stream_id, record.segment_id, record.run)
 
 
+def day_of(key: str) -> str:
+    """The UTC day of capture that a record's key says, `YYYY-MM-DD`."""
+    return key.removeprefix(f"{PREFIX}date=").partition("/")[0]
+
+
 def write_record(storage: Storage, record: Record) -> bool:
     """Stores the record once; False when another attempt's record is there, which then stays as it is."""
     return storage.put_once(key_of(record), canonical(record), content_type="application/json")
@@ -60,9 +70,32 @@ def read_record(storage: Storage, key: str) -> Record:
 def parse_record(key: str, raw: bytes) -> Record:
     """The checked record out of the bytes found under `key`; `RecordError` names the key and the field."""
     try:
-        return Record.model_validate_json(raw)
+        record = Record.model_validate_json(raw)
     except ValidationError as error:
         raise RecordError(f"{key}: not a readable record ({one_line(error)})") from None
+    if key_of(record) != key:
+        raise RecordError(f"{key}: holds the record of another segment, {key_of(record)}")
+    return record
+
+
+def read_records(storage: Storage, keys: Iterable[str]) -> Iterator[Record | RecordError]:
+    """Each key's record, in order, or what is wrong with it; several are fetched at a time.
+
+    A record that is gone counts as damaged. The store failing as a whole raises `StorageError`.
+    """
+    remaining = iter(keys)
+    with ThreadPoolExecutor(READERS) as pool:
+        while chunk := list(islice(remaining, READ_AHEAD)):
+            yield from pool.map(partial(_read_or_error, storage), chunk)
+
+
+def _read_or_error(storage: Storage, key: str) -> Record | RecordError:
+    try:
+        return read_record(storage, key)
+    except RecordError as error:
+        return error
+    except ObjectMissing:
+        return RecordError(f"{key}: gone")
 
 
 def record_keys(

@@ -98,13 +98,13 @@ def lacking(record: Record) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def examination(record: Record) -> Literal["examined", "partly_examined", "not_examined"]:
-    """How much was looked at; `not_examined` when no model saw anything, be it because nothing was sent."""
+def examination(record: Record) -> Literal["examined", "partly", "not"]:
+    """How much was looked at; `not` when no model saw anything, be it because nothing was sent."""
     coverage = record.observations.coverage
     looked = [one for one in coverage.values() if one.status != "not" or one.reason in HARMLESS - {NO_INPUT}]
     if not looked:
-        return "not_examined"
-    return "partly_examined" if lacking(record) else "examined"
+        return "not"
+    return "partly" if lacking(record) else "examined"
 
 
 def ends_at(record: Record) -> datetime:
@@ -120,7 +120,7 @@ def _pieces(record: Record) -> Iterator[_Piece]:
     looked = examination(record)
     if looked != "examined":
         reasons = lacking(record) or tuple((modality, NO_INPUT) for modality in MODALITIES)
-        yield _Piece((looked, None, reasons), start, end, None)
+        yield _Piece(("not_examined" if looked == "not" else "partly_examined", None, reasons), start, end, None)
     elif not flagged:
         yield _Piece(("nothing", None, ()), start, end, None)
 
