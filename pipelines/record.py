@@ -24,6 +24,9 @@ SEVERITIES: tuple[Severity, ...] = ("none", "low", "medium", "high")
 Action = Literal["allow", "watch", "review", "act"]
 ACTIONS: tuple[Action, ...] = ("allow", "watch", "review", "act")
 
+LanguageFrom = Literal["detected", "stream", "manifest"]
+"""Heard in this segment, remembered from earlier ones of the stream, or declared by the platform."""
+
 TextSource = Literal["speech", "screen", "chat"]
 
 
@@ -46,7 +49,7 @@ class SpeechObservation(Strict):
 
     language: str | None = None
     language_probability: float
-    language_from: Literal["detected", "stream", "manifest"]
+    language_from: LanguageFrom
     speech_s: float
 
 
@@ -108,7 +111,8 @@ class Evidence(Strict):
     text: str | None = None
     frame: int | None = Field(default=None, description="index into the segment's frames")
     weight: float = 1.0
-    users: int = 0
+    users: int = Field(default=0, description="distinct users behind it; each counts at their strongest item only")
+    repeats: int = Field(default=1, description="how often it was seen: pasted chat lines, banners over frames")
 
 
 class Contribution(Strict):

@@ -56,6 +56,7 @@ class Slot(Strict):
 class Engine(Strict):
     start: Literal["worker", "external"] = Field(default="worker", description="who starts it")
     address: str | None = Field(default=None, description="socket path or host:port; null: in the state directory")
+    key: SecretStr | None = Field(default=None, description="shared by workers and an engine at host:port")
     device: str = Field(default="auto", description="auto, cpu or cuda:N")
     linger_s: float = Field(default=15, gt=0, description="ends this long after its last worker died")
     start_timeout_s: float = Field(default=120, gt=0)
@@ -183,7 +184,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         for part in path[:-1]:
             node = node.setdefault(part, {})
         try:
-            node[path[-1]] = value if path[-1].endswith(("_key", "url")) else yaml.safe_load(value)
+            node[path[-1]] = value if path[-1].endswith(("key", "url")) else yaml.safe_load(value)
         except yaml.YAMLError:
             raise ConfigError(f"{name}: not a YAML value") from None
     return tree

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 nothing found, 2 wrong usage or input, 3 failure.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from pathlib import Path
 
@@ -72,6 +73,8 @@ def cli(context: click.Context, config_file: Path | None) -> None:
     Start with `liverisk demo`. With `liverisk up` running, every other command finds it.
     """
     context.obj = config_file
+    if config_file is not None:
+        os.environ["LIVERISK_CONFIG"] = str(config_file.resolve())  # for the processes that this one starts
 
 
 def main() -> None:

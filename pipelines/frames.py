@@ -1,0 +1,153 @@
+"""Frames of one segment: which to look at, what the vision slots say, and what is written on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pipelines import coverage as why
+from pipelines.items import Failure, Picture, Result, Scores, ScreenLine, ScreenText
+from pipelines.models import DeadlinePassed, Models
+from pipelines.record import Coverage, FrameObservation, TextObservation
+from pipelines.segment import ExaminationSettings, Frame
+from pipelines.text.language import language_of
+from pipelines.text.normalise import normalise
+from pipelines.vision.duplicates import Thumbnail, difference_hash, is_near_duplicate, thumbnail
+
+FrameFindings = Sequence[FrameObservation]
+Chosen = Mapping[int, int]
+"""Index of a frame -> index of the frame that is examined in its place: itself, or one it repeats."""
+
+
+def without_near_duplicates(frames: Sequence[Frame], settings: ExaminationSettings) -> Chosen:
+    """Which decoded frames are examined, and which are judged by the last examined one they look like."""
+    chosen: dict[int, int] = {}
+    last: tuple[int, Thumbnail] | None = None
+    for index, frame in enumerate(frames):
+        if frame.picture is None:
+            continue
+        small = thumbnail(frame.picture)
+        if (
+            settings.near_duplicates
+            and last is not None
+            and is_near_duplicate(last[1], small, settings.near_duplicate_threshold)
+        ):
+            chosen[index] = last[0]
+        else:
+            chosen[index] = index
+            last = (index, small)
+    return chosen
+
+
+def examine_frames(
+    frames: Sequence[Frame], chosen: Chosen, slots: Sequence[str], models: Models
+) -> tuple[FrameFindings, Coverage]:
+    """One observation per frame, and how much of them was seen. A slot out of time leaves its scores out."""
+    if not frames:
+        return (), Coverage(status="examined", reason=why.NO_INPUT)
+    if not slots:
+        return (), Coverage(status="not", reason=why.NO_MODEL, total=len(frames))
+    asked = [index for index, by in chosen.items() if index == by]
+    pictures = [_picture(frames[index]) for index in asked]
+    scores: dict[int, dict[str, dict[str, float]]] = {index: {} for index in asked}
+    errors: dict[int, str] = {}
+    late = False
+    for slot in slots if pictures else ():
+        try:
+            results = models.ask(slot, pictures)
+        except DeadlinePassed:
+            late = True
+            continue
+        for index, result in zip(asked, results, strict=True):
+            if isinstance(result, Scores):
+                scores[index][slot] = {label: round(score, 5) for label, score in result.labels.items()}
+            else:
+                errors[index] = _error(result)
+    observations = tuple(_frame(index, frame, chosen, scores, errors, frames) for index, frame in enumerate(frames))
+    failed = why.DEADLINE if late else why.MODEL_FAILED if errors else None
+    lost = set(asked) if late else set(errors)
+    return observations, _coverage(frames, chosen, lost, failed, next(iter(errors.values()), None))
+
+
+def examine_screen(
+    frames: Sequence[Frame], chosen: Chosen, models: Models, settings: ExaminationSettings
+) -> tuple[tuple[TextObservation, ...], Coverage]:
+    """What is written on the frames, each text once however many frames show it."""
+    if not frames:
+        return (), Coverage(status="examined", reason=why.NO_INPUT)
+    asked = [index for index, by in chosen.items() if index == by]
+    if not asked:
+        return (), _coverage(frames, chosen, set(), None, None)
+    results = models.ask("ocr", [_picture(frames[index]) for index in asked])
+    errors = {i: _error(r) for i, r in zip(asked, results, strict=True) if not isinstance(r, ScreenText)}
+    read = {i: r.lines for i, r in zip(asked, results, strict=True) if isinstance(r, ScreenText)}
+    shown: dict[str, list[tuple[float, ScreenLine]]] = {}
+    for index, by in chosen.items():
+        for line in read.get(by, ()):
+            if line.confidence >= settings.min_screen_confidence:
+                shown.setdefault(normalise(line.text).text, []).append((frames[index].at_s, line))
+    texts = tuple(_screen_text(key, seen) for key, seen in shown.items() if key)
+    failed = why.MODEL_FAILED if errors else None
+    return texts, _coverage(frames, chosen, set(errors), failed, next(iter(errors.values()), None))
+
+
+def _screen_text(normalised: str, seen: Sequence[tuple[float, ScreenLine]]) -> TextObservation:
+    best = max((line for _, line in seen), key=lambda line: line.confidence)
+    return TextObservation(
+        source="screen",
+        at_s=seen[0][0],
+        end_s=seen[-1][0] if len(seen) > 1 else None,
+        text=best.text,
+        normalised=normalised,
+        language=language_of(best.text),
+        confidence=round(best.confidence, 4),
+        repeats=len(seen),
+        box=best.box,
+    )
+
+
+def _frame(
+    index: int,
+    frame: Frame,
+    chosen: Chosen,
+    scores: Mapping[int, dict[str, dict[str, float]]],
+    errors: Mapping[int, str],
+    frames: Sequence[Frame],
+) -> FrameObservation:
+    if frame.picture is None:
+        assert frame.problem is not None
+        return FrameObservation(at_s=frame.at_s, error=frame.problem.reason)
+    by = chosen[index]
+    return FrameObservation(
+        at_s=frame.at_s,
+        scores=scores[by],
+        reused_from_s=None if by == index else frames[by].at_s,
+        thumbnail_hash=difference_hash(frame.picture),
+        error=errors.get(by),
+    )
+
+
+def _coverage(
+    frames: Sequence[Frame], chosen: Chosen, lost: set[int], failed: str | None, detail: str | None
+) -> Coverage:
+    """Frames examined out of all; `lost` are the asked frames that got no answer for the reason `failed`."""
+    broken = next((frame.problem for frame in frames if frame.problem is not None), None)
+    examined = sum(by not in lost for by in chosen.values())
+    reused = sum(by != index for index, by in chosen.items())
+    status = "examined" if examined == len(frames) else "partly" if examined else "not"
+    return Coverage(
+        status=status,
+        reason=failed or (broken.reason if broken else None),
+        detail=detail or (broken.detail if broken else None),
+        examined=examined,
+        total=len(frames),
+        skipped={"near_duplicate": reused} if reused else {},
+    )
+
+
+def _picture(frame: Frame) -> Picture:
+    assert frame.picture is not None
+    return frame.picture
+
+
+def _error(result: Result) -> str:
+    return result.error if isinstance(result, Failure) else type(result).__name__

@@ -1,0 +1,229 @@
+"""One segment from message to record: the body of the task `liverisk.classify`.
+
+The order is the promise: count the start, do the risky work, write the record, remember, and only then is
+the message acknowledged. A message that finds its record does nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import time
+import traceback
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import redis
+from pydantic import JsonValue
+
+from pipelines.cards import Label, read_cards
+from pipelines.examine import Examination, examine
+from pipelines.fusion import evidence_of, fuse, instants
+from pipelines.manifest import ManifestError, SegmentManifest, parse_manifest
+from pipelines.policies import Policies, read_policies
+from pipelines.record import Processing, Record, Verdict
+from pipelines.segment import ExaminationSettings, Segment
+from workers import quarantine
+from workers.config import Config
+from workers.engine.client import EngineClient
+from workers.engine.errors import CheckpointGone, EngineUnavailable
+from workers.fetch import OutsideMedia, check_reach, fetch_segment
+from workers.records import read_record, record_key_of, write_record
+from workers.state import StreamState, connect
+from workers.storage import Storage, StorageError
+
+logger = logging.getLogger(__name__)
+
+Outcome = Literal["recorded", "known", "quarantined"]
+
+AWAY = (StorageError, EngineUnavailable, CheckpointGone, redis.RedisError, ConnectionError)
+"""Something the segment needs is away: not its fault, so the start does not count, and it is tried again."""
+
+LANGUAGE_CERTAIN = 0.8
+LANGUAGE_CERTAIN_S = 1.5
+"""A stream's language is remembered after this much speech, heard with this probability."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What one worker process works with: opened once, after the fork."""
+
+    config: Config
+    storage: Storage
+    state: StreamState
+    engine: EngineClient
+    policies: Policies
+    labels: Mapping[str, Mapping[str, Label]]
+    worker: str
+
+    @classmethod
+    def open(cls, config: Config) -> Bench:
+        cards = read_cards(config.cards_directory)
+        return cls(
+            config=config,
+            storage=Storage(config.store),
+            state=StreamState(connect(config), config.state.ttl_s),
+            engine=EngineClient(config),
+            policies=read_policies(config.policies_file),
+            labels={name: card.fields.labels for name, card in cards.items()},
+            worker=f"{platform.node()}:{os.getpid()}",
+        )
+
+
+def classify(message: JsonValue, bench: Bench, *, lane: str) -> Outcome:
+    """Brings one message to its end. Raises only what is worth trying again."""
+    try:
+        manifest = parse_manifest(dict(message) if isinstance(message, dict) else {})
+        check_reach(manifest, bench.config.store.media_prefix)
+    except ManifestError as error:
+        return _put_aside(message, bench, "manifest", str(error), lane)
+    except OutsideMedia as error:
+        return _put_aside(message, bench, "outside_media", str(error), lane)
+    name = quarantine.segment_name(manifest)
+    if bench.storage.exists(record_key_of(manifest)):
+        _remember(read_record(bench.storage, record_key_of(manifest)), bench)
+        logger.info("segment known segment=%s", name)
+        return "known"
+    attempt = bench.state.start_attempt(name)
+    if attempt > bench.config.worker.max_attempts:
+        detail = f"{attempt - 1} starts without an outcome, last: {bench.state.failure(name) or 'worker died'}"
+        return _put_aside(message, bench, "crashed", detail, lane, attempt - 1)
+    try:
+        record = _examined(manifest, bench, lane, attempt)
+        written = write_record(bench.storage, record)
+        _remember(record if written else read_record(bench.storage, record_key_of(manifest)), bench)
+    except AWAY:
+        with suppress(redis.RedisError):
+            bench.state.excuse_attempt(name)
+        raise
+    except Exception as error:
+        bench.state.note_failure(name, f"{type(error).__name__} at {place_of(error)}")
+        raise
+    bench.state.forget_attempts(name)
+    logger.info(
+        "segment done segment=%s lane=%s latency_s=%.2f worked_s=%.2f flagged=%s unexamined=%s",
+        name,
+        lane,
+        record.processing.latency_s,
+        (record.processing.finished_at - record.processing.started_at).total_seconds(),
+        ",".join(v.policy for v in record.verdicts if v.action != "allow") or "-",
+        ",".join(m for m, seen in record.observations.coverage.items() if seen.status != "examined") or "-",
+    )
+    return "recorded" if written else "known"
+
+
+def place_of(error: BaseException) -> str:
+    """Where it was raised, `module:line`; never what it says."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "unknown"
+
+
+def _examined(manifest: SegmentManifest, bench: Bench, lane: str, attempt: int) -> Record:
+    """The record of this segment; nothing is stored yet."""
+    started_at = datetime.now(UTC)
+    worker = bench.config.worker
+    models = bench.engine.models(manifest.stream_id, lane=lane, wait_s=worker.deadline_s, budget_s=worker.deadline_s)
+    clock = time.monotonic()
+    settings = _settings(manifest, bench)
+    segment = fetch_segment(manifest, bench.storage, max_side_px=settings.frame_side_px)
+    fetch_ms = (time.monotonic() - clock) * 1000
+    examination = examine(segment, models, settings)
+    clock = time.monotonic()
+    verdicts = _verdicts(manifest, examination, bench)
+    fuse_ms = (time.monotonic() - clock) * 1000
+    finished_at = datetime.now(UTC)
+    processing = Processing(
+        worker=bench.worker,
+        started_at=started_at,
+        finished_at=finished_at,
+        attempt=attempt,
+        stage_ms={"fetch": round(fetch_ms, 1), **examination.stage_ms, "fuse": round(fuse_ms, 1)},
+        latency_s=round(finished_at.timestamp() - manifest.captured_at.timestamp() - manifest.duration_s, 3),
+    )
+    return _record(segment, examination, verdicts, settings, bench, processing)
+
+
+def _record(
+    segment: Segment,
+    examination: Examination,
+    verdicts: tuple[Verdict, ...],
+    settings: ExaminationSettings,
+    bench: Bench,
+    processing: Processing,
+) -> Record:
+    manifest = segment.manifest
+    return Record(
+        stream_id=manifest.stream_id,
+        segment_id=manifest.segment_id,
+        run=manifest.run,
+        profile=manifest.profile,
+        captured_at=manifest.captured_at,
+        duration_s=manifest.duration_s,
+        context=manifest.context,
+        gaps=manifest.gaps,
+        sampler=manifest.sampler,
+        media=manifest.frames,
+        audio_key=manifest.audio.key if manifest.audio else None,
+        policy_digest=bench.policies.digest,
+        settings={
+            "frame_side_px": settings.frame_side_px,
+            "near_duplicates": settings.near_duplicates,
+            "near_duplicate_threshold": settings.near_duplicate_threshold,
+            "screen_text": settings.screen_text,
+            "min_screen_confidence": settings.min_screen_confidence,
+        },
+        observations=examination.observations,
+        verdicts=verdicts,
+        processing=processing,
+    )
+
+
+def _settings(manifest: SegmentManifest, bench: Bench) -> ExaminationSettings:
+    examination = bench.config.examination
+    deep = manifest.profile == "deep"
+    return ExaminationSettings(
+        frame_side_px=examination.frame_side_px,
+        near_duplicates=examination.near_duplicates and not deep,
+        near_duplicate_threshold=examination.near_duplicate_threshold,
+        screen_text=examination.screen_text,
+        min_screen_confidence=examination.min_screen_confidence,
+        language=bench.state.language(manifest.stream_id),
+    )
+
+
+def _verdicts(manifest: SegmentManifest, examination: Examination, bench: Bench) -> tuple[Verdict, ...]:
+    observations = examination.observations
+    return fuse(
+        evidence_of(observations, bench.labels),
+        observations.coverage,
+        bench.policies,
+        at=manifest.captured_at.timestamp(),
+        history=bench.state.history(manifest.stream_id, manifest.run),
+    )
+
+
+def _remember(record: Record, bench: Bench) -> None:
+    """What later segments of the stream build on; doing it twice changes nothing."""
+    bench.state.remember(record.stream_id, record.run, record.captured_at, instants(record.verdicts))
+    speech = record.observations.speech
+    if (
+        speech is not None
+        and speech.language is not None
+        and speech.language_from == "detected"
+        and speech.language_probability >= LANGUAGE_CERTAIN
+        and speech.speech_s >= LANGUAGE_CERTAIN_S
+    ):
+        bench.state.remember_language(record.stream_id, speech.language)
+
+
+def _put_aside(
+    message: JsonValue, bench: Bench, reason: quarantine.Reason, detail: str, lane: str, attempts: int = 1
+) -> Outcome:
+    key = quarantine.put_aside(bench.storage, message, reason=reason, detail=detail, lane=lane, attempts=attempts)
+    logger.warning("segment quarantined key=%s reason=%s", key, reason)
+    return "quarantined"

@@ -1,0 +1,38 @@
+"""`liverisk engine`: the process that owns one device's models."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import click
+
+from workers.cli.config import configured
+from workers.cli.main import CommandError
+
+
+@click.command()
+@click.option("--for-workers", is_flag=True, help="End when the last worker that uses it is gone.")
+@click.option("--log-level", default="INFO", show_default=True, type=click.Choice(["DEBUG", "INFO", "WARNING"]))
+@click.pass_obj
+def engine(chosen: Path | None, for_workers: bool, log_level: str) -> None:
+    """Load every slot's checkpoint once and answer the workers of this host."""
+    from pipelines.cards import CardError
+    from pipelines.checkpoints import CheckpointError
+    from workers.engine.engine import Engine
+    from workers.engine.server import AlreadyRunning, EngineServer
+    from workers.logs import set_up_logging
+
+    settings = configured(chosen)
+    set_up_logging(log_level)
+    linger_s = settings.engine.linger_s if for_workers else None
+    server = EngineServer(lambda report: Engine.load(settings, report=report), settings, linger_s=linger_s)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: server.stop())
+    try:
+        server.run()
+    except AlreadyRunning as error:
+        if not for_workers:
+            raise CommandError(f"another engine serves {error}") from None
+    except (CardError, CheckpointError, ValueError, OSError) as error:
+        raise CommandError(f"the engine cannot start: {error}") from None

@@ -1,0 +1,52 @@
+"""`liverisk worker`: one Celery prefork worker, with the engine of its host unless told otherwise."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from workers.cli.config import configured
+from workers.cli.main import CommandError
+
+
+@click.command()
+@click.option("--concurrency", "-c", type=click.IntRange(1, 512), help="Child processes; a segment each at a time.")
+@click.option("--lanes", help="Lanes to serve, most urgent first, for instance live,review.")
+@click.option("--log-level", default="INFO", show_default=True, type=click.Choice(["DEBUG", "INFO", "WARNING"]))
+@click.pass_obj
+def worker(chosen: Path | None, concurrency: int | None, lanes: str | None, log_level: str) -> None:
+    """Run one worker of a deployment. TERM finishes the running segments and ends."""
+    from workers.app import LANES, make_app
+    from workers.logs import set_up_logging
+    from workers.storage import Storage, StorageError
+
+    settings = configured(chosen)
+    serve = tuple(lanes.split(",")) if lanes else settings.worker.lanes
+    if unknown := set(serve) - set(LANES):
+        raise CommandError(f"--lanes: no lane {sorted(unknown)[0]}; there are {', '.join(LANES)}", exit_code=2)
+    if list(serve) != sorted(serve, key=LANES.index):
+        raise CommandError(
+            f"--lanes: the order is the priority; write {','.join(sorted(serve, key=LANES.index))}", exit_code=2
+        )
+    set_up_logging(log_level)
+    try:
+        app = make_app(settings)
+        store = Storage(settings.store)
+        store.make_bucket()
+        store.check_writes_once()
+    except (ValueError, StorageError) as error:
+        raise CommandError(str(error)) from None
+    app.worker_main(
+        [
+            "worker",
+            f"--queues={','.join(serve)}",
+            f"--concurrency={concurrency or settings.worker.concurrency}",
+            f"--hostname=liverisk-{os.getpid()}@%h",
+            f"--loglevel={log_level}",
+            "--pool=prefork",
+            "--without-gossip",
+            "--without-mingle",
+        ]
+    )

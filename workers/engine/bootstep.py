@@ -1,0 +1,125 @@
+"""Starts the engine with the first worker of a host and brings it back when it dies.
+
+A step of the Celery worker: consumption begins when the models are warm, and stays on while a dead engine
+is being replaced, as running segments wait for the next one. Several workers of a host share one engine:
+whoever asks first starts it, the others find it by its address.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import redis
+from celery import bootsteps
+
+from workers.config import Config
+from workers.engine.client import EngineClient
+from workers.engine.errors import EngineUnavailable
+from workers.engine.wire import EngineStatus
+from workers.state import connect
+
+logger = logging.getLogger(__name__)
+
+WATCH_S = 0.5
+HEARTBEAT_S = 5
+HEARTBEAT_TTL_S = 20
+
+
+class EngineSupervisor:
+    """Keeps an engine answering at the configured address for as long as this worker lives."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._client = EngineClient(config)
+        self._started: subprocess.Popen[bytes] | None = None
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._heartbeat_at = 0.0
+
+    def start(self) -> None:
+        """Returns when the engine is warm; raises `EngineUnavailable` when it does not become so in time."""
+        deadline = time.monotonic() + self._config.engine.start_timeout_s
+        while not self._look():
+            if time.monotonic() > deadline:
+                raise EngineUnavailable(f"engine not ready after {self._config.engine.start_timeout_s:.0f} s")
+            if self._stopping.wait(WATCH_S):
+                return
+        self._client.close()  # a connection belongs to a thread: the watcher attaches its own
+        self._thread = threading.Thread(target=self._watch, name="engine-supervisor", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Detaches; the engine ends by itself when no worker is left."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(timeout=10)
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(WATCH_S):
+            try:
+                self._look()
+            except Exception as error:  # noqa: BLE001  # the watcher must outlive whatever it meets
+                logger.warning("engine watch failed error=%s", type(error).__name__)
+        self._client.close()
+
+    def _look(self) -> bool:
+        """One look at the engine, which is started when there is none; whether it is ready."""
+        try:
+            status = self._client.status(attach=True)
+        except EngineUnavailable:
+            if self._config.engine.start == "worker":
+                self._start_engine()
+            return False
+        if time.monotonic() - self._heartbeat_at > HEARTBEAT_S:
+            self._heartbeat_at = time.monotonic()
+            self._publish(status)
+        return status.ready
+
+    def _start_engine(self) -> None:
+        """Starts one unless ours is still coming up. Losing the race to another worker is no failure.
+
+        It reads the same settings as this worker: file and environment are inherited.
+        """
+        if self._started is not None and self._started.poll() is None:
+            return
+        logger.info("engine starting")
+        self._started = subprocess.Popen(
+            [sys.executable, "-m", "workers", "engine", "--for-workers"],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def _publish(self, status: EngineStatus) -> None:
+        """Tells the pool how the engine is; `liverisk status` reads it."""
+        beat = {"host": platform.node(), **status.model_dump(mode="json")}
+        try:
+            with connect(self._config) as client:
+                client.set(f"liverisk:engine:{platform.node()}", json.dumps(beat), ex=HEARTBEAT_TTL_S)
+        except redis.RedisError as error:
+            logger.warning("engine heartbeat not published error=%s", type(error).__name__)
+
+
+class EngineStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no types
+    """Runs before the consumer, so that no message is taken before the models are warm."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, worker: Any, **options: Any) -> None:
+        super().__init__(worker, **options)
+        self._supervisor = EngineSupervisor(worker.app.liverisk_config)
+
+    def start(self, worker: Any) -> None:
+        self._supervisor.start()
+
+    def stop(self, worker: Any) -> None:
+        self._supervisor.stop()
+
+    def terminate(self, worker: Any) -> None:
+        self._supervisor.stop()

@@ -1,0 +1,148 @@
+"""The worker's side of the engine's socket. Imports no model library.
+
+A thread keeps one connection. When the engine dies the connection breaks at once; the client then waits
+for the next engine and asks again, as asking changes nothing, until the segment's deadline.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from multiprocessing.connection import Client, Connection
+
+from pipelines.items import CheckpointRef, Item, Result
+from pipelines.models import DeadlinePassed, Models
+from workers.config import Config
+from workers.engine.address import engine_address, engine_key
+from workers.engine.errors import CheckpointGone, EngineUnavailable
+from workers.engine.wire import Ask, EngineStatus, Hello, Refusal, Stop, WireError, pack_request, unpack_reply
+
+RETRY_S = 0.2
+
+
+class EngineClient:
+    """Thread-safe; open it after a fork."""
+
+    def __init__(self, config: Config) -> None:
+        self._address = engine_address(config)
+        self._key = engine_key(config, self._address)
+        self._local = threading.local()
+
+    def status(self, *, attach: bool = False) -> EngineStatus:
+        """What the engine says of itself; `EngineUnavailable` when none answers."""
+        try:
+            reply = self._exchange(pack_request(Hello(attach=attach)), deadline=time.monotonic() + 5)
+        except (OSError, EOFError, DeadlinePassed) as error:
+            raise EngineUnavailable(f"no engine at {self._address}: {type(error).__name__}") from None
+        if not isinstance(reply, EngineStatus):
+            raise EngineUnavailable(f"the engine at {self._address} gave no status")
+        return reply
+
+    def wait_until_ready(self, timeout_s: float) -> EngineStatus:
+        """The status of a warm engine; `EngineUnavailable` says what it was doing when the time was up."""
+        deadline = time.monotonic() + timeout_s
+        doing = "not answering"
+        while True:
+            try:
+                status = self.status()
+                if status.ready:
+                    return status
+                doing = status.progress
+            except EngineUnavailable:
+                doing = "not answering"
+            if time.monotonic() > deadline:
+                raise EngineUnavailable(f"the engine at {self._address} is not ready: {doing}")
+            time.sleep(RETRY_S)
+
+    def models(self, stream_id: str, *, lane: str, wait_s: float, budget_s: float) -> Models:
+        """The models of one segment: waits up to `wait_s` for the engine, then has `budget_s` for its asks."""
+        del stream_id
+        status = self.wait_until_ready(wait_s)
+        checkpoints = {name: slot.checkpoint for name, slot in status.slots.items()}
+        return _RemoteModels(self, checkpoints, lane, time.monotonic() + budget_s)
+
+    def stop_engine(self) -> None:
+        """Asks the engine to end; nothing happens when there is none."""
+        try:
+            self._exchange(pack_request(Stop()), deadline=time.monotonic() + 5)
+        except (OSError, EOFError, DeadlinePassed):
+            return
+        finally:
+            self.close()
+
+    def ask(self, head: Ask, items: Sequence[Item], deadline: float) -> Sequence[Result]:
+        """Results in order, from this engine or the next one that comes up before the deadline."""
+        while True:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise DeadlinePassed
+            request = pack_request(head.model_copy(update={"remaining_s": remaining}), items)
+            try:
+                reply = self._exchange(request, deadline)
+            except (OSError, EOFError):
+                time.sleep(min(RETRY_S, max(0.0, deadline - time.monotonic())))
+                continue
+            if isinstance(reply, Refusal):
+                _raise_unless_passing(reply)
+                time.sleep(min(RETRY_S, max(0.0, deadline - time.monotonic())))
+                continue
+            if isinstance(reply, EngineStatus) or len(reply) != len(items):
+                raise WireError("the answer does not fit the question")
+            return reply
+
+    def close(self) -> None:
+        """Closes the calling thread's connection."""
+        connection: Connection[bytes, bytes] | None = getattr(self._local, "connection", None)
+        self._local.connection = None
+        if connection is not None:
+            connection.close()
+
+    def _exchange(self, request: bytes, deadline: float) -> Refusal | EngineStatus | Sequence[Result]:
+        """One request and its reply. A connection whose reply was not waited for is closed, never reused."""
+        connection: Connection[bytes, bytes] | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = Client(self._address, authkey=self._key)
+            self._local.connection = connection
+        try:
+            connection.send_bytes(request)
+            # The engine watches the deadline too; it is given a moment to say so itself.
+            if not connection.poll(max(0.0, deadline - time.monotonic()) + 0.5):
+                raise DeadlinePassed
+            return unpack_reply(connection.recv_bytes())
+        except BaseException:
+            self.close()
+            raise
+
+
+class _RemoteModels:
+    """The `Models` of one segment, asked over the socket."""
+
+    def __init__(
+        self, client: EngineClient, checkpoints: Mapping[str, CheckpointRef], lane: str, deadline: float
+    ) -> None:
+        self._client = client
+        self._checkpoints = checkpoints
+        self._lane = lane
+        self._deadline = deadline
+
+    @property
+    def checkpoints(self) -> Mapping[str, CheckpointRef]:
+        return self._checkpoints
+
+    def ask(self, slot: str, items: Sequence[Item]) -> Sequence[Result]:
+        head = Ask(slot=slot, digest=self._checkpoints[slot].digest, lane=self._lane, remaining_s=None)
+        return self._client.ask(head, items, self._deadline)
+
+
+def _raise_unless_passing(refusal: Refusal) -> None:
+    """A loading or stopping engine will be followed by a ready one; everything else is final."""
+    match refusal.reason:
+        case "loading" | "stopping":
+            return
+        case "deadline":
+            raise DeadlinePassed
+        case "checkpoint_gone":
+            raise CheckpointGone(refusal.detail)
+        case _:
+            raise EngineUnavailable(f"the engine refused: {refusal.reason} {refusal.detail}")

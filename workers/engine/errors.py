@@ -1,0 +1,15 @@
+"""What can go wrong between a worker and its engine. Apart, because workers import it and no model."""
+
+from __future__ import annotations
+
+
+class EngineUnavailable(Exception):
+    """No engine answers, or it is not ready; worth trying again."""
+
+
+class CheckpointGone(Exception):
+    """The checkpoint that this segment started with is no longer loaded: start the segment again."""
+
+
+class UnknownSlot(KeyError):
+    """No model fills this slot here."""

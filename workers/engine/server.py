@@ -1,0 +1,220 @@
+"""The engine behind a socket: listens at once, answers when its models are warm, ends when nobody needs it.
+
+The lock file beside the socket makes it one engine per address: a second one sees the lock and ends.
+Every caller has its own connection and thread; the models' own threads do the work.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import Connection, Listener
+from pathlib import Path
+
+import psutil
+
+from pipelines.items import Item, Result
+from pipelines.models import DeadlinePassed
+from workers.config import Config
+from workers.engine.address import Address, engine_address, engine_key
+from workers.engine.engine import Engine
+from workers.engine.errors import CheckpointGone, UnknownSlot
+from workers.engine.wire import (
+    Ask,
+    EngineStatus,
+    Hello,
+    Refusal,
+    SlotStatus,
+    Stop,
+    WireError,
+    pack_reply,
+    unpack_request,
+)
+
+logger = logging.getLogger(__name__)
+
+
+class AlreadyRunning(Exception):
+    """Another engine serves this address."""
+
+
+class EngineServer:
+    """Serves one engine until `stop`, or until its last attached worker has been gone for `linger_s`."""
+
+    def __init__(
+        self, load: Callable[[Callable[[str], None]], Engine], config: Config, *, linger_s: float | None = None
+    ) -> None:
+        self._load = load
+        self._device = config.engine.device
+        self._address = engine_address(config)
+        self._key = engine_key(config, self._address)
+        self._linger_s = linger_s
+        self._engine: Engine | None = None
+        self._progress = "starting"
+        self._started = time.monotonic()
+        self._attached: set[int] = set()
+        self._alone_since = self._started
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._failure: BaseException | None = None
+
+    def run(self) -> None:
+        """Blocks until the end. Raises what loading raised, or `AlreadyRunning`."""
+        with sole_engine(self._address):
+            listener = _listen(self._address, self._key)
+            threading.Thread(target=self._accept, args=(listener,), name="accept", daemon=True).start()
+            threading.Thread(target=self._load_models, name="load", daemon=True).start()
+            try:
+                while not self._stopping.wait(0.2):
+                    self._end_when_alone()
+            finally:
+                listener.close()
+                if self._engine is not None:
+                    self._engine.close()
+        if self._failure is not None:
+            raise self._failure
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def _load_models(self) -> None:
+        try:
+            engine = self._load(self._report)
+        except Exception as error:  # noqa: BLE001  # told by run() to whoever started the process
+            self._failure = error
+            self._stopping.set()
+            return
+        self._engine = engine
+        self._report("ready")
+
+    def _report(self, line: str) -> None:
+        self._progress = line
+        logger.info("engine %s", line)
+
+    def _end_when_alone(self) -> None:
+        if self._linger_s is None:
+            return
+        with self._lock:
+            alone_s = 0.0 if self._attached else time.monotonic() - self._alone_since
+        # A worker that is about to attach is given as long as the models take to load.
+        if self._engine is not None and alone_s > self._linger_s:
+            logger.info("engine ends: no worker for %.0f s", alone_s)
+            self._stopping.set()
+
+    def _accept(self, listener: Listener) -> None:
+        while not self._stopping.is_set():
+            try:
+                connection = listener.accept()
+            except Exception as error:  # noqa: BLE001  # a caller with a wrong key must not end the engine
+                if not self._stopping.is_set():
+                    logger.warning("caller refused error=%s", type(error).__name__)
+                    time.sleep(0.05)  # a closed or exhausted listener fails at once: do not spin
+                continue
+            threading.Thread(target=self._serve, args=(connection,), name="caller", daemon=True).start()
+
+    def _serve(self, connection: Connection[bytes, bytes]) -> None:
+        try:
+            with connection:
+                while True:
+                    connection.send_bytes(pack_reply(self._answer(connection.recv_bytes(), id(connection))))
+        except (EOFError, OSError):
+            pass  # the caller is gone; what it asked for is dropped at its deadline
+        finally:
+            self._detach(id(connection))
+
+    def _answer(self, message: bytes, caller: int) -> Refusal | EngineStatus | Sequence[Result]:
+        try:
+            head, items = unpack_request(message)
+        except WireError as error:
+            return Refusal(reason="bad_request", detail=str(error))
+        match head:
+            case Stop():
+                self._stopping.set()
+                return self._status()
+            case Hello():
+                if head.attach:
+                    with self._lock:
+                        self._attached.add(caller)
+                return self._status()
+            case Ask():
+                return self._asked(head, items)
+
+    def _asked(self, head: Ask, items: Sequence[Item]) -> Refusal | Sequence[Result]:
+        engine = self._engine
+        if engine is None:
+            return Refusal(reason="loading", detail=self._progress)
+        deadline = None if head.remaining_s is None else time.monotonic() + head.remaining_s
+        try:
+            return engine.ask(head.slot, head.digest, items, lane=head.lane, deadline=deadline)
+        except DeadlinePassed:
+            return Refusal(reason="deadline")
+        except CheckpointGone:
+            return Refusal(reason="checkpoint_gone")
+        except UnknownSlot:
+            return Refusal(reason="unknown_slot", detail=head.slot)
+        except RuntimeError:
+            return Refusal(reason="stopping")
+
+    def _detach(self, caller: int) -> None:
+        with self._lock:
+            self._attached.discard(caller)
+            if not self._attached:
+                self._alone_since = time.monotonic()
+
+    def _status(self) -> EngineStatus:
+        engine = self._engine
+        slots: dict[str, SlotStatus] = {}
+        if engine is not None:
+            counts = engine.counts()
+            for name, ref in engine.checkpoints.items():
+                c = counts[name]
+                slots[name] = SlotStatus(
+                    checkpoint=ref,
+                    batches=c.batches,
+                    items=c.items,
+                    failed=c.failed,
+                    waiting=c.waiting,
+                    busy_s=round(c.busy_s, 3),
+                )
+        return EngineStatus(
+            ready=engine is not None,
+            pid=os.getpid(),
+            device=self._device,
+            rss_bytes=psutil.Process().memory_info().rss,
+            uptime_s=round(time.monotonic() - self._started, 1),
+            attached=len(self._attached),
+            progress=self._progress,
+            slots=slots,
+        )
+
+
+@contextmanager
+def sole_engine(address: Address) -> Iterator[None]:
+    """Holds the address's lock, released by the kernel however the process ends; `AlreadyRunning` if taken."""
+    if isinstance(address, tuple):
+        yield  # the port itself is the lock
+        return
+    directory = Path(address).parent
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with Path(f"{address}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise AlreadyRunning(address) from None
+        Path(address).unlink(missing_ok=True)
+        yield
+
+
+def _listen(address: Address, key: bytes | None) -> Listener:
+    previous = os.umask(0o077)
+    try:
+        return Listener(address, backlog=128, authkey=key)
+    except OSError as error:
+        raise AlreadyRunning(f"{address}: {type(error).__name__}") from None
+    finally:
+        os.umask(previous)

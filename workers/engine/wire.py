@@ -1,0 +1,153 @@
+"""How asks and answers travel between workers and engine: MessagePack, arrays as raw bytes. Never pickle.
+
+One request, one reply, in turn, on one connection of `multiprocessing.connection` used for bytes only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import msgpack
+import numpy as np
+from pydantic import Field, TypeAdapter
+
+from pipelines.items import CheckpointRef, Clip, Failure, Item, Line, Picture, Result, Scores, ScreenText, Transcript
+from pipelines.strict import Strict
+
+MAX_MESSAGE_BYTES = 512 * 1024 * 1024
+
+
+class WireError(ValueError):
+    """The other side sent something that is no message of this protocol."""
+
+
+class Hello(Strict):
+    """Which checkpoints fill the slots, and is the engine ready? `attach`: count me among those you live for."""
+
+    op: Literal["hello"] = "hello"
+    attach: bool = False
+
+
+class Ask(Strict):
+    """The items travel beside this head."""
+
+    op: Literal["ask"] = "ask"
+    slot: str
+    digest: str
+    lane: str
+    remaining_s: float | None = Field(description="until the deadline; clocks of two processes are never compared")
+
+
+class Stop(Strict):
+    """End now; sent by whoever started the engine."""
+
+    op: Literal["stop"] = "stop"
+
+
+Request = Annotated[Hello | Ask | Stop, Field(discriminator="op")]
+_REQUEST: TypeAdapter[Hello | Ask | Stop] = TypeAdapter(Request)
+
+RefusalReason = Literal["loading", "deadline", "checkpoint_gone", "unknown_slot", "bad_request", "stopping", "failed"]
+
+
+class Refusal(Strict):
+    reason: RefusalReason
+    detail: str = ""
+
+
+class SlotStatus(Strict):
+    checkpoint: CheckpointRef
+    batches: int = 0
+    items: int = 0
+    failed: int = 0
+    waiting: int = 0
+    busy_s: float = 0
+
+
+class EngineStatus(Strict):
+    """What an engine says of itself. `progress` is the last line of its loading."""
+
+    ready: bool
+    pid: int
+    device: str
+    rss_bytes: int
+    uptime_s: float
+    attached: int = 0
+    progress: str = ""
+    slots: dict[str, SlotStatus] = {}
+
+
+_RESULT: Mapping[str, type[Scores] | type[Transcript] | type[ScreenText] | type[Failure]] = {
+    "scores": Scores,
+    "transcript": Transcript,
+    "screen": ScreenText,
+    "failure": Failure,
+}
+_RESULT_NAMES = {kind: name for name, kind in _RESULT.items()}
+
+
+def pack_request(head: Hello | Ask | Stop, items: Sequence[Item] = ()) -> bytes:
+    return _packed({"head": head.model_dump(), "items": [_item_fields(item) for item in items]})
+
+
+def unpack_request(message: bytes) -> tuple[Hello | Ask | Stop, Sequence[Item]]:
+    """The request; `WireError` when it is none."""
+    try:
+        content = _unpacked(message)
+        return _REQUEST.validate_python(content["head"]), [_item(fields) for fields in content["items"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise WireError(type(error).__name__) from None
+
+
+def pack_reply(reply: Refusal | EngineStatus | Sequence[Result]) -> bytes:
+    match reply:
+        case Refusal():
+            return _packed({"refusal": reply.model_dump()})
+        case EngineStatus():
+            return _packed({"status": reply.model_dump()})
+        case _:
+            return _packed({"results": [[_RESULT_NAMES[type(result)], result.model_dump()] for result in reply]})
+
+
+def unpack_reply(message: bytes) -> Refusal | EngineStatus | Sequence[Result]:
+    try:
+        content = _unpacked(message)
+        if "refusal" in content:
+            return Refusal.model_validate(content["refusal"])
+        if "status" in content:
+            return EngineStatus.model_validate(content["status"])
+        return [_RESULT[name].model_validate(fields) for name, fields in content["results"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise WireError(type(error).__name__) from None
+
+
+def _packed(content: Mapping[str, object]) -> bytes:
+    message: bytes = msgpack.packb(content, use_bin_type=True)
+    return message
+
+
+def _unpacked(message: bytes) -> dict[str, Any]:
+    content = msgpack.unpackb(message, raw=False, max_bin_len=MAX_MESSAGE_BYTES)
+    if not isinstance(content, dict):
+        raise WireError("not a mapping")
+    return content
+
+
+def _item_fields(item: Item) -> dict[str, object]:
+    match item:
+        case Picture(pixels):
+            return {"picture": pixels.tobytes(), "height": pixels.shape[0], "width": pixels.shape[1]}
+        case Clip(samples, language):
+            return {"clip": samples.tobytes(), "language": language}
+        case Line(text):
+            return {"line": text}
+
+
+def _item(fields: Mapping[str, Any]) -> Item:
+    if "picture" in fields:
+        pixels = np.frombuffer(fields["picture"], dtype=np.uint8)
+        return Picture(pixels.reshape(int(fields["height"]), int(fields["width"]), 3))
+    if "clip" in fields:
+        return Clip(np.frombuffer(fields["clip"], dtype=np.float32), fields["language"])
+    return Line(str(fields["line"]))

@@ -1,0 +1,124 @@
+"""Brings a segment's media from the store and decodes them; what is missing or broken is named, not raised.
+
+A store that fails otherwise (unreachable, throttled) does raise: that is worth a retry, not a verdict.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
+
+from pipelines import coverage as why
+from pipelines.decode import DecodeError, decode_audio, decode_image
+from pipelines.manifest import AudioRef, ChatLine, ChatRef, FrameRef, SegmentManifest
+from pipelines.record import Coverage, Modality
+from pipelines.segment import Frame, Segment
+from workers.storage import ObjectMissing, Storage
+
+_CHAT_LINE = TypeAdapter(ChatLine)
+
+
+class OutsideMedia(ValueError):
+    """The manifest names an object outside the media prefix; it is not fetched."""
+
+
+def fetch_segment(manifest: SegmentManifest, storage: Storage, *, max_side_px: int) -> Segment:
+    """The decoded segment. Raises `StorageError` when the store does not answer."""
+    problems: dict[Modality, Coverage] = {}
+    with ThreadPoolExecutor(2, thread_name_prefix="fetch") as pool:
+        frames = pool.submit(_frames, manifest.frames, storage, max_side_px)
+        audio = pool.submit(_audio, manifest.audio, storage, manifest.duration_s)
+        chat = _chat(manifest.chat, storage)
+        heard = audio.result()
+        seen = frames.result()
+    if isinstance(heard, Coverage):
+        problems["speech"], heard = heard, None
+    if isinstance(chat, Coverage):
+        problems["chat"], chat = chat, None
+    return Segment(manifest, seen, heard, chat, problems)
+
+
+def media_keys(manifest: SegmentManifest) -> set[str]:
+    """Every object that the manifest names."""
+    keys = {frame.key for frame in manifest.frames}
+    if manifest.audio is not None:
+        keys.add(manifest.audio.key)
+    if isinstance(manifest.chat, ChatRef):
+        keys.add(manifest.chat.key)
+    return keys
+
+
+def check_reach(manifest: SegmentManifest, media_prefix: str) -> None:
+    """Raises `OutsideMedia` unless every named object lies below the prefix."""
+    for key in media_keys(manifest):
+        if not key.startswith(media_prefix) or "//" in key or "/../" in key:
+            raise OutsideMedia(f"{key} is not below {media_prefix}")
+
+
+def _frames(references: Sequence[FrameRef], storage: Storage, max_side_px: int) -> tuple[Frame, ...]:
+    """Objects that hold several frames are fetched once, from the first byte needed to the last."""
+    extents: dict[str, tuple[int, int]] = {}
+    for reference in references:
+        if reference.offset is not None and reference.length is not None:
+            low, high = extents.get(reference.key, (reference.offset, 0))
+            extents[reference.key] = (min(low, reference.offset), max(high, reference.offset + reference.length))
+    objects: dict[str, bytes | Coverage] = {}
+    frames: list[Frame] = []
+    for reference in references:
+        if reference.key not in objects:
+            objects[reference.key] = _object(reference.key, storage, extents.get(reference.key))
+        frames.append(_frame(reference, objects[reference.key], extents.get(reference.key), max_side_px))
+    return tuple(frames)
+
+
+def _object(key: str, storage: Storage, extent: tuple[int, int] | None) -> bytes | Coverage:
+    try:
+        if extent is None:
+            return storage.get(key)
+        return storage.get(key, offset=extent[0], length=extent[1] - extent[0])
+    except ObjectMissing:
+        return _missing(key)
+
+
+def _frame(reference: FrameRef, content: bytes | Coverage, extent: tuple[int, int] | None, max_side_px: int) -> Frame:
+    if isinstance(content, Coverage):
+        return Frame(reference.at_s, None, content)
+    if extent is not None and reference.offset is not None and reference.length is not None:
+        start = reference.offset - extent[0]
+        content = content[start : start + reference.length]
+    try:
+        return Frame(reference.at_s, decode_image(content, max_side_px=max_side_px))
+    except DecodeError as error:
+        return Frame(reference.at_s, None, Coverage(status="not", reason=why.UNDECODABLE, detail=str(error)))
+
+
+def _audio(reference: AudioRef | None, storage: Storage, duration_s: float) -> NDArray[np.float32] | Coverage | None:
+    if reference is None:
+        return None
+    try:
+        return decode_audio(storage.get(reference.key), max_s=duration_s + 1)
+    except ObjectMissing:
+        return _missing(reference.key, total=duration_s)
+    except DecodeError as error:
+        return Coverage(status="not", reason=why.UNDECODABLE, detail=str(error), total=duration_s)
+
+
+def _chat(chat: tuple[ChatLine, ...] | ChatRef | None, storage: Storage) -> tuple[ChatLine, ...] | Coverage | None:
+    if not isinstance(chat, ChatRef):
+        return chat
+    try:
+        lines = storage.get(chat.key).decode().splitlines()
+        return tuple(_CHAT_LINE.validate_json(line) for line in lines if line.strip())
+    except ObjectMissing:
+        return _missing(chat.key)
+    except (UnicodeDecodeError, json.JSONDecodeError, ValidationError) as error:
+        return Coverage(status="not", reason=why.UNDECODABLE, detail=f"chat: {type(error).__name__}")
+
+
+def _missing(key: str, total: float = 0) -> Coverage:
+    return Coverage(status="not", reason=why.MISSING_OBJECT, detail=key, total=total)

@@ -1,0 +1,102 @@
+"""What is remembered of streams between segments, in the broker's store, with a time to live.
+
+Temporal state is a map from segment time to probabilities, per stream and run; never a running sum. So a
+segment that comes twice, late or out of order leaves it as it should be.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+from workers.config import Config, ConfigError
+
+LANGUAGE_TTL_S = 300
+"""A stream's language is heard anew this often: hosts switch, guests arrive."""
+
+ATTEMPT_TTL_S = 24 * 3600
+HISTORY_KEPT = 400
+"""Segments remembered per stream and run; an hour of ten-second ones."""
+
+
+def connect(config: Config) -> redis.Redis:
+    """A client of the broker's store with bounded waiting; `ConfigError` when none is configured."""
+    if config.broker.url is None:
+        raise ConfigError("no broker: run `liverisk up` here, or set LIVERISK__BROKER__URL")
+    return redis.Redis.from_url(
+        config.broker.url.get_secret_value(),
+        socket_timeout=config.broker.socket_timeout_s,
+        socket_connect_timeout=config.broker.socket_timeout_s,
+        retry=Retry(ExponentialBackoff(cap=1, base=0.05), 3),
+    )
+
+
+class StreamState:
+    """History, language and attempts. Every method may raise `redis.RedisError`, worth a retry."""
+
+    def __init__(self, client: redis.Redis, ttl_s: int) -> None:
+        self._client = client
+        self._ttl_s = ttl_s
+
+    def history(self, stream_id: str, run: str) -> Mapping[float, Mapping[str, float]]:
+        """Segment start in epoch seconds -> policy -> probability of that segment alone."""
+        stored = self._client.hgetall(_history_key(stream_id, run))
+        assert isinstance(stored, dict)
+        return {int(field) / 1000: json.loads(value) for field, value in stored.items()}
+
+    def remember(self, stream_id: str, run: str, captured_at: datetime, instants: Mapping[str, float]) -> None:
+        """Sets this segment's entry; doing so again changes nothing."""
+        key = _history_key(stream_id, run)
+        with self._client.pipeline() as pipe:
+            pipe.hset(key, str(_milliseconds(captured_at)), json.dumps(dict(instants)))
+            pipe.expire(key, self._ttl_s)
+            pipe.hlen(key)
+            size = int(pipe.execute()[-1])
+        if size > HISTORY_KEPT:
+            fields = self._client.hkeys(key)
+            assert isinstance(fields, list)
+            self._client.hdel(key, *sorted(fields, key=int)[: size - HISTORY_KEPT])
+
+    def language(self, stream_id: str) -> str | None:
+        """What the stream was last heard to speak with certainty, if that was lately."""
+        value = self._client.get(f"liverisk:language:{stream_id}")
+        return value.decode() if isinstance(value, bytes) else None
+
+    def remember_language(self, stream_id: str, language: str) -> None:
+        """Kept from its first hearing, so that it is heard anew when the time is over."""
+        self._client.set(f"liverisk:language:{stream_id}", language, ex=LANGUAGE_TTL_S, nx=True)
+
+    def start_attempt(self, segment: str) -> int:
+        """Counts a start before the risky work; the count so far, this one included."""
+        with self._client.pipeline() as pipe:
+            pipe.incr(f"liverisk:attempts:{segment}")
+            pipe.expire(f"liverisk:attempts:{segment}", ATTEMPT_TTL_S)
+            return int(pipe.execute()[0])
+
+    def excuse_attempt(self, segment: str) -> None:
+        """Takes a start back: what stopped it was not the segment's fault."""
+        self._client.decr(f"liverisk:attempts:{segment}")
+
+    def note_failure(self, segment: str, failure: str) -> None:
+        """Keeps an error class and its place for whoever asks why the segment was put aside."""
+        self._client.set(f"liverisk:failure:{segment}", failure, ex=ATTEMPT_TTL_S)
+
+    def failure(self, segment: str) -> str | None:
+        value = self._client.get(f"liverisk:failure:{segment}")
+        return value.decode() if isinstance(value, bytes) else None
+
+    def forget_attempts(self, segment: str) -> None:
+        self._client.delete(f"liverisk:attempts:{segment}", f"liverisk:failure:{segment}")
+
+
+def _history_key(stream_id: str, run: str) -> str:
+    return f"liverisk:history:{run}:{stream_id}"
+
+
+def _milliseconds(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
