@@ -1,0 +1,271 @@
+"""Reading results from a real store: records, tables, SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from pipelines.record import FrameObservation, Record
+from tests.records import START, chat_evidence, chat_line, record, unexamined, verdict
+from workers.records import RecordError, canonical, key_of, read_record, read_records, record_keys, write_record
+from workers.storage import Storage
+from workers.verdicts.query import QueryError, answer
+from workers.verdicts.rows import TABLES
+from workers.verdicts.tables import Batch, TablesError, compact, read_tables
+
+BY_HOUR = """
+SELECT date_trunc('hour', captured_at) AS hour, stream_id, max(severity_rank) AS worst, max(probability) AS probability
+FROM verdicts
+WHERE policy = 'scam' AND run = 'live'
+GROUP BY ALL
+ORDER BY hour, worst DESC, probability DESC
+"""
+
+
+def store(storage: Storage, *records: Record) -> None:
+    for one in records:
+        assert write_record(storage, one)
+
+
+def evening() -> tuple[Record, ...]:
+    """Two streams over two hours and a midnight, one of them with a scam."""
+    scam = verdict("scam", "high", evidence=[chat_evidence("send a deposit first")])
+    return (
+        record(0, scam, texts=[chat_line("send a deposit first")], frames=[FrameObservation(at_s=0.5)]),
+        record(1, verdict("scam", "medium")),
+        record(400, coverage={"speech": unexamined("deadline", 10)}),
+        record(0, verdict("scam", "low"), stream_id="room-2"),
+        record(0, stream_id="room-2", start=START + timedelta(days=1)),
+    )
+
+
+def rows(storage: Storage, sql: str) -> tuple[tuple[object, ...], ...]:
+    return answer(storage, sql).rows
+
+
+def test_the_first_record_of_a_segment_stays(storage: Storage) -> None:
+    first, second = record(0, verdict("scam", "high")), record(0)
+
+    assert write_record(storage, first)
+    assert not write_record(storage, second)
+    assert read_record(storage, key_of(first)) == first
+
+
+def test_writing_the_same_record_twice_counts_as_written(storage: Storage) -> None:
+    assert write_record(storage, record(0))
+    assert write_record(storage, record(0))
+
+
+def test_keys_come_by_day_stream_and_time_and_can_be_narrowed(storage: Storage) -> None:
+    store(storage, *evening(), record(1, run="review-1"))
+
+    of_stream = list(record_keys(storage, stream_id="room-1", run="live"))
+    assert of_stream == [key_of(record(index)) for index in (0, 1, 400)]
+    assert list(record_keys(storage, run="review-1")) == [key_of(record(1, run="review-1"))]
+    later = list(record_keys(storage, since=START + timedelta(seconds=10)))
+    assert key_of(record(0)) not in later
+    assert len(later) == 4
+    until = START + timedelta(seconds=10)
+    assert list(record_keys(storage, stream_id="room-1", until=until)) == [key_of(record(0))]
+
+
+def test_segments_named_by_others_come_with_their_whole_day(storage: Storage) -> None:
+    named = record(5).model_copy(update={"segment_id": "their-own-name"})
+    store(storage, named)
+
+    assert list(record_keys(storage, since=START, until=START + timedelta(seconds=1))) == [key_of(named)]
+    assert list(record_keys(storage, since=START + timedelta(days=1))) == []
+
+
+def test_a_damaged_record_is_one_line_that_names_its_key(storage: Storage) -> None:
+    key = key_of(record(0))
+    storage.put(key, b'{"schema": "liverisk.record", "text": "quoted"}')
+
+    with pytest.raises(RecordError, match=key) as caught:
+        read_record(storage, key)
+
+    assert "\n" not in str(caught.value)
+    assert "quoted" not in str(caught.value)
+
+
+def test_a_record_under_another_records_key_is_damaged(storage: Storage) -> None:
+    key = key_of(record(0))
+    storage.put(key, canonical(record(1)))
+
+    with pytest.raises(RecordError, match="another segment"):
+        read_record(storage, key)
+
+
+def test_reading_many_keeps_their_order_and_says_which_are_gone(storage: Storage) -> None:
+    store(storage, record(0), record(2))
+
+    found = list(read_records(storage, [key_of(record(index)) for index in range(3)]))
+
+    assert [isinstance(one, RecordError) for one in found] == [False, True, False]
+    assert (found[0], found[2]) == (record(0), record(2))
+
+
+def test_streams_by_highest_scam_severity_per_hour(storage: Storage) -> None:
+    store(storage, *evening())
+    first, second = datetime(2026, 3, 10, 20, tzinfo=UTC), datetime(2026, 3, 10, 21, tzinfo=UTC)
+
+    assert rows(storage, BY_HOUR) == (
+        (first, "room-1", 3, 0.95),
+        (first, "room-2", 1, 0.45),
+        (second, "room-1", 0, 0.02),
+        (first + timedelta(days=1), "room-2", 0, 0.02),
+    )
+
+
+@pytest.mark.parametrize("table", [shape.name for shape in TABLES])
+def test_the_answer_is_the_same_before_during_and_after_compacting(storage: Storage, table: str) -> None:
+    store(storage, *evening())
+    sql = f"SELECT * FROM {table} ORDER BY ALL"
+    before = answer(storage, sql)
+
+    compact(storage, until=START + timedelta(seconds=10))
+    half = answer(storage, sql)
+    compact(storage)
+    after = answer(storage, sql)
+
+    assert (before.tail, half.tail, after.tail) == (5, 3, 0)
+    assert before.rows == half.rows == after.rows
+    assert before.columns == half.columns == after.columns
+
+
+def test_compacting_again_adds_only_late_records(storage: Storage) -> None:
+    store(storage, *evening())
+
+    assert compact(storage).records == 5
+    assert compact(storage).records == 0
+    store(storage, record(7))
+    assert compact(storage).records == 1
+    assert rows(storage, "SELECT count(*), count(DISTINCT (stream_id, segment_id)) FROM segments") == ((6, 6),)
+
+
+def test_a_compaction_that_died_before_its_parts_is_finished_and_counts_nothing_twice(storage: Storage) -> None:
+    store(storage, *evening())
+    died = Batch(schema="liverisk.batch", date="2026-03-10", number=1, records=(key_of(record(0)), key_of(record(1))))
+    storage.put(died.key, died.model_dump_json(by_alias=True).encode())
+    storage.put(died.part("verdicts"), b"half a file")
+    sql = "SELECT stream_id, segment_id, count(*) FROM verdicts GROUP BY ALL ORDER BY ALL"
+    before = rows(storage, sql)
+
+    compact(storage)
+
+    assert rows(storage, sql) == before
+    assert read_tables(storage).unfinished == ()
+    assert {row[2] for row in before} == {12}
+
+
+class Overtaken(Storage):
+    """A store in which another compaction takes its turn while this one is still choosing records."""
+
+    other = Batch(schema="liverisk.batch", date="2026-03-10", number=1, records=(key_of(record(0)),))
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        self.put(self.other.key, self.other.model_dump_json(by_alias=True).encode())
+        return super().folders(prefix)
+
+
+def test_two_compactions_at_once_cannot_share_a_record(storage: Storage) -> None:
+    store(storage, *evening())
+
+    with pytest.raises(TablesError, match="another compaction"):
+        compact(Overtaken(storage.settings))
+    compact(storage)
+
+    assert rows(storage, "SELECT count(*), count(DISTINCT (stream_id, segment_id)) FROM segments") == ((5, 5),)
+
+
+def test_a_damaged_record_is_named_and_left_out_by_compacting_and_by_queries(storage: Storage) -> None:
+    store(storage, record(0))
+    storage.put(key_of(record(1)), b"{")
+
+    done = compact(storage)
+    found = answer(storage, "SELECT count(*) FROM segments")
+
+    assert done.records == 1
+    assert [key_of(record(1)) in str(error) for error in done.unreadable] == [True]
+    assert found.rows == ((1,),)
+    assert [key_of(record(1)) in str(error) for error in found.unreadable] == [True]
+
+
+def test_coverage_evidence_and_text_can_be_asked_for(storage: Storage) -> None:
+    store(storage, *evening())
+    compact(storage, until=START + timedelta(seconds=10))
+
+    assert rows(storage, "SELECT stream_id FROM segments WHERE speech_reason = 'deadline'") == (("room-1",),)
+    assert rows(storage, "SELECT top_evidence.text FROM verdicts WHERE severity = 'high'") == (
+        ("send a deposit first",),
+    )
+    assert rows(storage, "SELECT text, scores['text.risk/scam'], users FROM observations WHERE source = 'chat'") == (
+        ("send a deposit first", 0.9, 2),
+    )
+    assert rows(storage, "SELECT DISTINCT checkpoints FROM verdicts") == (
+        ({"text.risk": "e5-small-risk@" + "b" * 64, "vision.nudity": "open-nsfw@" + "a" * 64},),
+    )
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "COPY (SELECT 1) TO 'out.csv'",
+        "CREATE TABLE kept AS SELECT 1",
+        "SET enable_external_access = true",
+        "ATTACH 'other.db'",
+        "SELECT 1; SELECT 2",
+        "EXPLAIN ANALYZE COPY (SELECT 1) TO 'out.csv'",
+        "",
+        "SELECT * FROM read_text('/etc/hostname')",
+        "SELECT * FROM glob('/etc/*')",
+        "SELECT * FROM read_csv('http://127.0.0.1/x.csv')",
+        "SELECT * FROM shape",
+    ],
+)
+def test_a_query_can_only_read_the_tables(storage: Storage, sql: str, compacted: bool) -> None:
+    store(storage, record(0))
+    if compacted:
+        compact(storage)
+
+    with pytest.raises(QueryError) as caught:
+        answer(storage, sql)
+
+    assert "\n" not in str(caught.value)
+
+
+def test_a_query_cannot_read_other_objects_of_the_bucket(storage: Storage) -> None:
+    store(storage, record(0))
+    compact(storage)
+
+    for key in (key_of(record(0)), f"tables/../{key_of(record(0))}", "tables/verdicts/*/*.parquet"):
+        with pytest.raises(QueryError, match="disabled by configuration"):
+            answer(storage, f"SELECT * FROM read_text('s3://{storage.bucket}/{key}')")
+
+
+def test_a_query_never_shows_the_stores_secret(storage: Storage) -> None:
+    store(storage, record(0))
+    compact(storage)
+    assert storage.settings.secret_key is not None
+
+    shown = str(rows(storage, "SELECT * FROM duckdb_secrets()"))
+
+    assert storage.settings.secret_key.get_secret_value() not in shown
+
+
+def test_a_limit_says_that_there_is_more(storage: Storage) -> None:
+    store(storage, record(0))
+
+    cut = answer(storage, "SELECT policy FROM verdicts", limit=5)
+
+    assert (len(cut.rows), cut.more) == (5, True)
+    assert not answer(storage, "SELECT policy FROM verdicts", limit=12).more
+
+
+def test_an_empty_store_answers_with_no_rows(storage: Storage) -> None:
+    found = answer(storage, "SELECT stream_id FROM verdicts")
+
+    assert (found.columns, found.rows) == (("stream_id",), ())
