@@ -31,7 +31,8 @@ class ObjectMissing(StorageError):
 class Storage:
     """One bucket. Safe to share between threads; not between processes: open it after a fork."""
 
-    def __init__(self, settings: config.Store, *, connections: int = 16) -> None:
+    def __init__(self, settings: config.Store, *, connections: int = 16, patient: bool = True) -> None:
+        """`patient` False: an operation is tried once, for asking whether a store is there at all."""
         self.bucket = settings.bucket
         self.settings = settings
         self._client: S3Client = boto3.client(
@@ -42,7 +43,7 @@ class Storage:
             aws_secret_access_key=settings.secret_key.get_secret_value() if settings.secret_key else None,
             config=ClientConfig(
                 s3={"addressing_style": "path" if settings.endpoint_url else "auto"},
-                retries={"mode": "standard", "max_attempts": 4},
+                retries={"mode": "standard", "total_max_attempts": 4 if patient else 1},
                 connect_timeout=3,
                 read_timeout=10,
                 max_pool_connections=connections,

@@ -1,0 +1,94 @@
+"""Real servers for every test that needs one: started once a session, a fresh bucket and database a test."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+import redis
+from pydantic import SecretStr
+
+from workers.config import Config, load_config
+from workers.stack.services import Services
+from workers.state import connect
+from workers.storage import Storage
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+DATABASES = 512
+_database = itertools.count(1)
+
+
+class WaitUntil(Protocol):
+    """Returns what the predicate returned once it is true; fails with the description when the time is up."""
+
+    def __call__(self, predicate: Callable[[], object], description: str, *, timeout_s: float = 30) -> object: ...
+
+
+@pytest.fixture
+def wait_until() -> WaitUntil:
+    def wait(predicate: Callable[[], object], description: str, *, timeout_s: float = 30) -> object:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            if outcome := predicate():
+                return outcome
+            assert time.monotonic() < deadline, f"waited {timeout_s:.0f} s until {description}"
+            time.sleep(0.05)
+
+    return wait
+
+
+@pytest.fixture(scope="session")
+def services() -> Iterator[Services]:
+    """A real Valkey and a real S3 server. If one cannot start, the tests that need it fail."""
+    # Not pytest's own directory: socket paths must stay short.
+    directory = Path(tempfile.mkdtemp(prefix="liverisk-test-"))
+    try:
+        with Services(directory, databases=DATABASES) as running:
+            yield running
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def state_directory() -> Iterator[Path]:
+    """A short path for sockets and state of one test."""
+    directory = Path(tempfile.mkdtemp(prefix="liverisk-"))
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def config(services: Services, state_directory: Path) -> Config:
+    """The shipped settings on the real servers, with a bucket and a database of the test's own."""
+    configured = services.config(load_config(environment={}), bucket=f"test-{uuid.uuid4().hex[:16]}")
+    url = services.valkey.url.removesuffix("/0") + f"/{next(_database) % DATABASES}"
+    broker = configured.broker.model_copy(update={"url": SecretStr(url)})
+    return configured.model_copy(update={"broker": broker, "state_directory": state_directory})
+
+
+@pytest.fixture
+def storage(config: Config) -> Storage:
+    opened = Storage(config.store)
+    opened.make_bucket()
+    return opened
+
+
+@pytest.fixture
+def broker(config: Config) -> Iterator[redis.Redis]:
+    """A client of the test's own database of the broker's store."""
+    with connect(config) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    if not SHARED_DATA.is_dir():
+        pytest.skip("needs ../shared/data")
+    return SHARED_DATA

@@ -1,0 +1,43 @@
+"""How other processes find a running stack: children by their environment, later commands by a private file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from workers.config import CONNECTION_FILE, Config
+from workers.stack.credentials import write_private
+
+
+def environment_of(config: Config) -> dict[str, str]:
+    """Environment variables that give a child process these places, whatever its settings files say."""
+    assert config.broker.url is not None
+    store = config.store
+    values = {
+        "LIVERISK__BROKER__URL": config.broker.url.get_secret_value(),
+        "LIVERISK__STORE__ENDPOINT_URL": store.endpoint_url,
+        "LIVERISK__STORE__BUCKET": store.bucket,
+        "LIVERISK__STORE__ACCESS_KEY": store.access_key.get_secret_value() if store.access_key else None,
+        "LIVERISK__STORE__SECRET_KEY": store.secret_key.get_secret_value() if store.secret_key else None,
+        "LIVERISK__STATE_DIRECTORY": str(config.state_directory),
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def write_connection(config: Config) -> Path:
+    """Writes broker and store of `config`, secrets included, into its state directory; returns where."""
+    assert config.broker.url is not None
+    store = config.store
+    content = {
+        "broker": {"url": config.broker.url.get_secret_value()},
+        "store": {
+            "endpoint_url": store.endpoint_url,
+            "bucket": store.bucket,
+            "access_key": store.access_key.get_secret_value() if store.access_key else None,
+            "secret_key": store.secret_key.get_secret_value() if store.secret_key else None,
+        },
+    }
+    path = config.state_directory / CONNECTION_FILE
+    write_private(path, yaml.safe_dump(content))
+    return path

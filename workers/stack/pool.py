@@ -1,0 +1,142 @@
+"""The whole pool on one machine: services, engine and one worker, started in order and kept alive."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import redis
+
+from workers.config import Config
+from workers.engine.client import EngineClient
+from workers.engine.errors import EngineUnavailable
+from workers.stack.connection import environment_of, write_connection
+from workers.stack.processes import Child, StackError
+from workers.stack.services import Services
+from workers.state import connect
+from workers.storage import Storage
+
+RESTART_PAUSE_S = 1.0
+HEALTHY_S = 30.0
+"""A part that ran this long and then died is started again at once; one that keeps dying waits longer each time."""
+
+
+class LocalPool:
+    """Broker, store, engine and worker as children of this process; a context manager."""
+
+    def __init__(
+        self, base: Config, *, concurrency: int | None = None, report: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._report = report
+        self.services = Services(base.state_directory)
+        self.config = self.services.config(base)
+        logs = self.config.state_directory / "logs"
+        environment = {**os.environ, **environment_of(self.config), "LIVERISK__ENGINE__START": "external"}
+        worker = [sys.executable, "-m", "workers", "worker"]
+        if concurrency:
+            worker.append(f"--concurrency={concurrency}")
+        self.engine = Child(
+            "engine", [sys.executable, "-m", "workers", "engine"], log=logs / "engine.log", environment=environment
+        )
+        self.worker = Child("worker", worker, log=logs / "worker.log", environment=environment, grace_s=20)
+        self._connection: Path | None = None
+        self._restarts: dict[str, tuple[float, int]] = {}
+
+    def start(self) -> None:
+        """Returns when the pool takes segments."""
+        started = time.monotonic()
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        self._report(f"ready in {time.monotonic() - started:.1f} s")
+
+    def _start(self) -> None:
+        self._report("starting broker and store")
+        self.services.start()
+        storage = Storage(self.config.store)
+        storage.make_bucket()
+        storage.check_writes_once()
+        self._connection = write_connection(self.config)
+        self._report(f"broker ready: Valkey on 127.0.0.1:{self.services.valkey.port}")
+        self._report(f"store ready: SeaweedFS S3 at {self.services.seaweedfs.endpoint_url}")
+        self._report("starting the engine: models are built at the first start, loaded and warmed up")
+        self.engine.start()
+        client = EngineClient(self.config)
+        self.engine.wait_until(self._telling(client), timeout_s=max(self.config.engine.start_timeout_s, 900))
+        slots = client.status().slots
+        client.close()
+        self._report("engine ready: " + ", ".join(f"{name} {slot.checkpoint.id}" for name, slot in slots.items()))
+        self.worker.start()
+        self.worker.wait_until(self._worker_consumes, timeout_s=60)
+        self._report("worker ready")
+
+    def _telling(self, client: EngineClient) -> Callable[[], bool]:
+        """Whether the engine is warm; reports its progress while it is not."""
+        told = [""]
+
+        def ready() -> bool:
+            try:
+                status = client.status()
+            except EngineUnavailable:
+                return False
+            if status.progress not in (told[0], "ready", "starting"):
+                told[0] = status.progress
+                self._report(f"engine: {status.progress}")
+            return status.ready
+
+        return ready
+
+    def _worker_consumes(self) -> bool:
+        """Whether a worker listens: Celery binds its control queue when it begins to consume."""
+        try:
+            with connect(self.config) as client:
+                return bool(client.exists("_kombu.binding.celery.pidbox"))
+        except redis.RedisError:
+            return False
+
+    def tend(self) -> None:
+        """One look at all parts: starts again what died, and says so. Call it about once a second."""
+        parts: tuple[tuple[Child, Callable[[], None]], ...] = (
+            (self.services.valkey.child, self.services.valkey.start),
+            (self.services.seaweedfs.child, self.services.seaweedfs.start),
+            (self.engine, self.engine.start),
+            (self.worker, self.worker.start),
+        )
+        for child, start in parts:
+            if child.running:
+                continue
+            last, deaths = self._restarts.get(child.name, (0.0, 0))
+            now = time.monotonic()
+            deaths = 0 if now - last > HEALTHY_S + RESTART_PAUSE_S * 2**deaths else deaths
+            if now - last < min(30.0, RESTART_PAUSE_S * 2**deaths):
+                continue
+            self._restarts[child.name] = (now, deaths + 1)
+            self._report(f"{child.name} died and is started again; its log: {child.log}")
+            try:
+                start()
+            except StackError as error:
+                self._report(str(error))
+
+    def stop(self) -> None:
+        """Worker first, so that running segments end; then engine, then services. Nothing stays behind."""
+        self.worker.stop()
+        self.engine.stop()
+        if self._connection is not None:
+            self._connection.unlink(missing_ok=True)
+        self.services.stop()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
