@@ -1,0 +1,89 @@
+"""Sends segments to a lane. Knows the message, not the workers: nothing of the pool is imported."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Literal, Self
+from urllib.parse import urlsplit
+
+from celery import Celery
+from kombu.exceptions import KombuError, OperationalError
+
+from pipelines.manifest import SegmentManifest
+from workers.config import Config
+
+Lane = Literal["live", "review", "rescan"]
+
+TASK = "liverisk.classify"
+
+_RETRIES = {"max_retries": 3, "interval_start": 0.1, "interval_step": 0.3, "interval_max": 1.0}
+
+
+class PublishError(Exception):
+    """The broker did not take the message; one line. Worth a retry."""
+
+
+class Publisher:
+    """One connection to the broker, for one thread at a time."""
+
+    def __init__(self, config: Config) -> None:
+        """`PublishError` when no broker is configured; connects with the first message."""
+        if config.broker.url is None:
+            raise PublishError("no broker; run `liverisk up` or set LIVERISK__BROKER__URL")
+        url = config.broker.url.get_secret_value()
+        self._broker = f"broker at {urlsplit(url).hostname}"
+        self._app = Celery("liverisk-publisher", broker=url, set_as_current=False)
+        self._app.conf.update(
+            task_serializer="json",
+            accept_content=["json"],
+            task_ignore_result=True,
+            broker_connection_retry=True,
+            broker_connection_timeout=config.broker.socket_timeout_s,
+            broker_transport_options={
+                "socket_timeout": config.broker.socket_timeout_s,
+                "socket_connect_timeout": config.broker.socket_timeout_s,
+                # The shortest value among all who share a broker wins, so it is the workers' here too.
+                "visibility_timeout": config.broker.visibility_timeout_s,
+                **_RETRIES,
+            },
+        )
+
+    def check(self) -> None:
+        """Connects; `PublishError` when the broker does not answer."""
+        try:
+            with self._app.connection_for_write() as connection:
+                connection.ensure_connection(**_RETRIES)
+        except (OperationalError, KombuError, OSError) as error:
+            raise self._silent(error) from None
+
+    def send(self, manifest: SegmentManifest, lane: Lane = "live") -> None:
+        """Puts one segment into a lane; the same segment of the same run always has the same task id."""
+        task_id = f"{manifest.stream_id}/{manifest.segment_id}/{manifest.run}"
+        try:
+            self._app.send_task(
+                TASK,
+                args=[manifest.as_message()],
+                task_id=task_id,
+                queue=lane,
+                ignore_result=True,
+                retry=True,
+                retry_policy=_RETRIES,
+                # Celery would put the manifest's text, chat included, into a header that monitors show.
+                argsrepr=f"({task_id!r},)",
+            )
+        except (OperationalError, KombuError, OSError) as error:
+            raise self._silent(error) from None
+
+    def close(self) -> None:
+        self._app.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _silent(self, error: Exception) -> PublishError:
+        return PublishError(f"{self._broker} does not take messages ({type(error).__name__}); is it running?")

@@ -1,0 +1,129 @@
+"""Stores and queues segments on a thread of its own, in order, while the next one is being read."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from pipelines.items import SAMPLE_RATE_HZ
+from workers.publish import Lane, Publisher, PublishError
+from workers.sampler.chat import Cut
+from workers.sampler.parcel import Origin, Parcel, pack
+from workers.sampler.report import SegmentReport
+from workers.sampler.segmenter import Window
+from workers.storage import Storage, StorageError
+
+WAITING = 2
+"""Segments that may wait for the store before reading stops."""
+
+FIRST_WAIT_S = 0.5
+LONGEST_WAIT_S = 5.0
+
+
+class DeliveryError(Exception):
+    """A segment could not be stored or queued; one line with its id."""
+
+
+@dataclass(slots=True)
+class Delivered:
+    segments: int = 0
+    frames: int = 0
+    audio_s: float = 0
+    gap_s: float = 0
+    chat_lines: int = 0
+
+
+class Delivery:
+    """A store or broker that fails later on is tried again for `patience_s`: until then reading waits.
+
+    When the very first segment fails, the addresses are more likely wrong than the servers down: no second try.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        publisher: Publisher,
+        lane: Lane,
+        *,
+        patience_s: float,
+        stop: threading.Event,
+        report: Callable[[SegmentReport], None],
+    ) -> None:
+        self._storage = storage
+        self._publisher = publisher
+        self._lane = lane
+        self._patience_s = patience_s
+        self._stop = stop
+        self._report = report
+        self._failed = False
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="delivery")
+        self._pending: deque[Future[None]] = deque()
+        self.delivered = Delivered()
+
+    def put(self, window: Window, chat: Cut | None, origin: Origin) -> None:
+        """Hands a segment over; waits when too many are under way. `DeliveryError` tells of an earlier one."""
+        self._pending.append(self._pool.submit(self._deliver, window, chat, origin))
+        while len(self._pending) > WAITING or (self._pending and self._pending[0].done()):
+            self._pending.popleft().result()
+
+    def finish(self) -> Delivered:
+        """Waits until everything is stored and queued."""
+        while self._pending:
+            self._pending.popleft().result()
+        return self.delivered
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def _deliver(self, window: Window, chat: Cut | None, origin: Origin) -> None:
+        if self._failed:
+            return
+        parcel = pack(window, chat.lines if chat else None, origin)
+        self._send(parcel)
+        report = SegmentReport(
+            segment_id=parcel.manifest.segment_id,
+            captured_at=parcel.manifest.captured_at,
+            duration_s=window.duration_s,
+            frames=len(window.stills),
+            audio_s=0 if window.samples is None else round(len(window.samples) / SAMPLE_RATE_HZ, 3),
+            chat_lines=len(chat.lines) if chat else 0,
+            gaps=window.gaps,
+            chat_bad=chat.bad if chat else (),
+        )
+        self._count(report)
+        self._report(report)
+
+    def _send(self, parcel: Parcel) -> None:
+        began, wait_s = time.monotonic(), FIRST_WAIT_S
+        while True:
+            try:
+                for stored in parcel.objects:
+                    self._storage.put(stored.key, stored.body, content_type=stored.content_type)
+                self._publisher.send(parcel.manifest, self._lane)
+            except (StorageError, PublishError) as error:
+                over = self._stop.is_set() or time.monotonic() - began >= self._patience_s
+                if over or not self.delivered.segments:
+                    self._failed = True
+                    raise DeliveryError(f"segment {parcel.manifest.segment_id}: {error}") from None
+                self._stop.wait(wait_s)
+                wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+            else:
+                return
+
+    def _count(self, report: SegmentReport) -> None:
+        self.delivered.segments += 1
+        self.delivered.frames += report.frames
+        self.delivered.audio_s += report.audio_s
+        self.delivered.gap_s += sum(gap.to_s - gap.from_s for gap in report.gaps)
+        self.delivered.chat_lines += report.chat_lines

@@ -1,0 +1,115 @@
+"""One window as it leaves: the objects to store, and the manifest that names them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pipelines.manifest import (
+    AudioRef,
+    ChatLine,
+    ChatRef,
+    Context,
+    FrameRef,
+    SamplerSettings,
+    SegmentManifest,
+    segment_id_at,
+)
+from workers.sampler.audio import flac
+from workers.sampler.segmenter import Window
+
+INLINE_CHAT_BYTES = 400_000
+"""Longer chat would bring the message near its limit; it travels as an object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What all segments of one sampling share. `start` is the wall clock at zero of the source's clock."""
+
+    stream_id: str
+    start: datetime
+    settings: SamplerSettings
+    context: Context
+    media_prefix: str
+
+    def segment_id(self, window: Window) -> str:
+        return segment_id_at(self.captured_at(window))
+
+    def captured_at(self, window: Window) -> datetime:
+        return self.start + timedelta(seconds=window.start_s)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    key: str
+    body: bytes
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """The objects go first: a manifest never names what is not there."""
+
+    manifest: SegmentManifest
+    objects: tuple[StoredObject, ...]
+
+
+def pack(window: Window, chat: tuple[ChatLine, ...] | None, origin: Origin) -> Parcel:
+    """All frames become one object and are named by range; `chat` None means that there was no chat source."""
+    captured_at, segment_id = origin.captured_at(window), origin.segment_id(window)
+    date = segment_id_at(captured_at)[:8]
+    day = f"{date[:4]}-{date[4:6]}-{date[6:]}"
+    folder = f"{origin.media_prefix}date={day}/stream={origin.stream_id}/{segment_id}/"
+    objects: list[StoredObject] = []
+    if window.stills:
+        frames = b"".join(still.jpeg for still in window.stills)
+        objects.append(StoredObject(f"{folder}frames.mjpeg", frames, "video/x-motion-jpeg"))
+    if window.samples is not None:
+        objects.append(StoredObject(f"{folder}audio.flac", flac(window.samples), "audio/flac"))
+    kept: tuple[ChatLine, ...] | ChatRef | None = chat
+    if chat and len(written := _json_lines(chat)) > INLINE_CHAT_BYTES:
+        objects.append(StoredObject(f"{folder}chat.jsonl", written, "application/jsonl"))
+        kept = ChatRef(key=f"{folder}chat.jsonl")
+    manifest = SegmentManifest(
+        schema="liverisk.segment",
+        version=1,
+        stream_id=origin.stream_id,
+        segment_id=segment_id,
+        captured_at=captured_at,
+        duration_s=window.duration_s,
+        frames=tuple(_ranges(window, f"{folder}frames.mjpeg")),
+        audio=AudioRef(key=f"{folder}audio.flac") if window.samples is not None else None,
+        chat=kept,
+        gaps=window.gaps,
+        context=origin.context,
+        sampler=origin.settings,
+    )
+    return Parcel(manifest, tuple(objects))
+
+
+def _ranges(window: Window, key: str) -> Iterator[FrameRef]:
+    offset = 0
+    for still in window.stills:
+        yield FrameRef(at_s=still.at_s, key=key, offset=offset, length=len(still.jpeg))
+        offset += len(still.jpeg)
+
+
+def _json_lines(chat: tuple[ChatLine, ...]) -> bytes:
+    return b"".join(line.model_dump_json().encode() + b"\n" for line in chat)
+
+
+def named_objects(manifest: SegmentManifest) -> frozenset[str]:
+    """Every object that the manifest names."""
+    keys = {frame.key for frame in manifest.frames}
+    if manifest.audio is not None:
+        keys.add(manifest.audio.key)
+    if isinstance(manifest.chat, ChatRef):
+        keys.add(manifest.chat.key)
+    return frozenset(keys)
+
+
+def lies_below(key: str, prefix: str) -> bool:
+    """Whether the key stays below the prefix even for a store that reads keys as paths."""
+    return key.startswith(prefix) and not re.search(r"(^|/)(\.{0,2})(/|$)", key)

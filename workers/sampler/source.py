@@ -1,0 +1,116 @@
+"""Opens a source that the operator named: a file, an HLS playlist, an RTMP or HTTP stream.
+
+The operator is trusted, what comes down the stream is not: a playlist may name only its own kind of
+place (files beside a local one, HTTP beside a remote one), and only the containers listed here are parsed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import av
+from av.error import FFmpegError
+
+CONTAINERS = "mov,mp4,m4a,matroska,webm,mpegts,flv,live_flv,hls,ogg,wav,mp3,aac,flac,avi,mpeg"
+"""ffmpeg's demuxer names. Scripts that open other places (concat, dash, image sequences) are absent on purpose."""
+
+PROTOCOLS = {
+    "file": "file,crypto",
+    "http": "http,https,tcp,tls,crypto",
+    "https": "http,https,tcp,tls,crypto",
+    "rtmp": "rtmp,tcp",
+    "rtmps": "rtmps,tcp,tls",
+}
+"""Scheme of the source -> what ffmpeg may open for it, playlist entries included."""
+
+OPEN_TIMEOUT_S = 10
+READ_TIMEOUT_S = 10
+PLAYLIST_READ_TIMEOUT_S = 30
+"""A live playlist grows by whole segments, so silence between two of them is normal."""
+
+
+class SourceError(Exception):
+    """The source cannot be opened or read on; one line without what an address may keep secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a source is. `name` is fit for messages: a path, or scheme and host without the rest."""
+
+    url: str
+    scheme: str
+    name: str
+    path: Path | None
+
+    @property
+    def recorded_at(self) -> datetime | None:
+        """A file's modification time to the millisecond: sampling it twice names the same segments twice."""
+        if self.path is None:
+            return None
+        return datetime.fromtimestamp(int(self.path.stat().st_mtime * 1000) / 1000, UTC)
+
+
+def address(source: str) -> Address:
+    """Understands a path or URL; `SourceError` when there is no such file or the scheme is not taken."""
+    scheme, separator, _ = source.partition("://")
+    if separator and scheme.lower() != "file":
+        scheme = scheme.lower()
+        if scheme not in PROTOCOLS:
+            raise SourceError(f"{scheme}:// is not a source; give a file, an http(s):// or an rtmp(s):// address")
+        host = urlsplit(source).hostname
+        if not host:
+            raise SourceError(f"{scheme}:// without a host is not a source")
+        return Address(source, scheme, f"{scheme}://{host}/…", None)
+    path = Path(source.removeprefix("file://"))
+    if not path.is_file():
+        raise SourceError(f"{path}: no such file")
+    return Address(f"file:{path.absolute()}", "file", str(path), path)
+
+
+class Opened:
+    """An open source; `live` when it has no end in sight, so that its end may be a drop.
+
+    A live playlist is joined at its last segment: what lies before is not live any more.
+    """
+
+    def __init__(self, where: Address) -> None:
+        """`SourceError` when it does not answer, is of no accepted container or carries neither video nor audio."""
+        options = {
+            "protocol_whitelist": PROTOCOLS[where.scheme],
+            "format_whitelist": CONTAINERS,
+            "live_start_index": "-1",
+        }
+        try:
+            self.container = av.open(where.url, "r", options=options, timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S))
+        except (FFmpegError, OSError) as error:
+            raise SourceError(f"{where.name}: {cause(error)}") from None
+        self.playlist: bool = self.container.format.name == "hls"
+        if self.playlist:
+            self.container.read_timeout = PLAYLIST_READ_TIMEOUT_S
+        self.video = self._best("video")
+        self.audio = self._best("audio")
+        if self.video is None and self.audio is None:
+            self.close()
+            raise SourceError(f"{where.name}: neither video nor audio in it")
+        sized = not self.playlist and self.container.size > 0
+        self.live: bool = where.path is None and self.container.duration is None and not sized
+        self.spliced: bool = self.playlist or self.container.format.name == "mpegts"
+
+    def close(self) -> None:
+        self.container.close()
+
+    def _best(self, kind: str) -> av.stream.Stream | None:
+        """The track that a player would choose; a cover picture is none."""
+        stream = self.container.streams.best(kind)
+        if stream is None or stream.disposition & av.stream.Disposition.attached_pic:
+            return None
+        return stream
+
+
+def cause(error: Exception) -> str:
+    """What ffmpeg says of an error, without the address it failed at."""
+    said = getattr(error, "strerror", None) or type(error).__name__
+    return str(said)[:1].lower() + str(said)[1:]
