@@ -89,9 +89,7 @@ class TransformersWhisper:
 
     def _span(self, features: torch.Tensor, first: torch.Tensor, window: tuple[float, float], language: str) -> Span:
         chosen = {"language": language, "task": "transcribe"} if self.languages else {}
-        written = self.module.generate(
-            features, do_sample=False, num_beams=1, return_dict_in_generate=True, output_scores=True, **chosen
-        )
+        written = self.module.generate(features, do_sample=False, num_beams=1, **chosen)
         tokens = written.sequences[0, -len(written.scores) :] if written.scores else written.sequences[0, :0]
         logs = [float(step[0].log_softmax(0)[token]) for step, token in zip(written.scores, tokens, strict=True)]
         text = self.processor.tokenizer.decode(tokens, skip_special_tokens=True).strip()
@@ -119,6 +117,9 @@ def windows_of(stretches: Sequence[tuple[float, float]]) -> list[tuple[float, fl
 def load_transformers_whisper(folder: Path, *, device: str, threads: int) -> TransformersWhisper:
     """The model of `folder` with its own feature extractor and tokenizer."""
     module = load_module(AutoModelForSpeechSeq2Seq, folder, device=device, threads=threads)
+    # Set here and not in each call, where transformers would warn that one of them is ignored.
+    module.generation_config.return_dict_in_generate = True
+    module.generation_config.output_scores = True
     processor = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     named = getattr(module.generation_config, "lang_to_id", None) or {}
     no_speech = processor.tokenizer.convert_tokens_to_ids("<|nospeech|>")

@@ -68,15 +68,16 @@ class Whisper:
         return Transcript(
             language=info.language,
             language_probability=info.language_probability,
-            spans=tuple(_span(segment) for segment in heard if segment.text.strip()),
+            spans=tuple(_span(segment, info.duration) for segment in heard if segment.text.strip()),
             speech_s=info.duration_after_vad,
         )
 
 
-def _span(segment: Any) -> Span:
+def _span(segment: Any, duration_s: float) -> Span:
+    """Cut at the end of the clip: Whisper sees 30 s, and at times puts words into the padding."""
     return Span(
-        start_s=round(segment.start, 2),
-        end_s=round(segment.end, 2),
+        start_s=round(min(segment.start, duration_s), 2),
+        end_s=round(min(segment.end, duration_s), 2),
         text=segment.text.strip(),
         confidence=min(1.0, math.exp(segment.avg_logprob)),
         no_speech=segment.no_speech_prob,
