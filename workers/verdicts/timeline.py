@@ -19,6 +19,8 @@ from pipelines.record import ACTIONS, MODALITIES, SEVERITIES, Action, Evidence, 
 Kind = Literal["flagged", "nothing", "partly_examined", "not_examined", "missing"]
 """`nothing`: wholly examined and clean. `missing`: no record at all between two records."""
 
+Examined = Literal["examined", "partly", "not"]
+
 Alike = tuple[Kind, str | None, tuple[tuple[str, str], ...]]
 """Kind, policy and what was lacking: what neighbours must share to make one stretch."""
 
@@ -98,10 +100,10 @@ def lacking(record: Record) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def examination(record: Record) -> Literal["examined", "partly", "not"]:
+def examination(record: Record) -> Examined:
     """How much was looked at; `not` when no model saw anything, be it because nothing was sent."""
-    coverage = record.observations.coverage
-    looked = [one for one in coverage.values() if one.status != "not" or one.reason in HARMLESS - {NO_INPUT}]
+    with_input = [one for one in record.observations.coverage.values() if one.reason != NO_INPUT]
+    looked = [one for one in with_input if one.status != "not" or one.reason in HARMLESS]
     if not looked:
         return "not"
     return "partly" if lacking(record) else "examined"
