@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
@@ -57,6 +58,17 @@ class Storage:
                 return self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
             extent = f"bytes={offset}-{offset + length - 1}"
             return self._client.get_object(Bucket=self.bucket, Key=key, Range=extent)["Body"].read()
+        except ClientError as error:
+            if _code(error) in ("NoSuchKey", "404"):
+                raise ObjectMissing(key) from None
+            raise StorageError(f"get {key}: {_code(error)}") from None
+        except BotoCoreError as error:
+            raise StorageError(f"get {key}: {type(error).__name__}") from None
+
+    def download(self, key: str, path: Path) -> None:
+        """The object into a file, piece by piece, for what is too large to hold in memory."""
+        try:
+            self._client.download_file(self.bucket, key, str(path))
         except ClientError as error:
             if _code(error) in ("NoSuchKey", "404"):
                 raise ObjectMissing(key) from None

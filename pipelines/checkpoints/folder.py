@@ -53,9 +53,3 @@ def digest_of(card: Card, sums: Mapping[str, Sha256]) -> Sha256:
     lines = [f"{digest}  {name}\n" for name, digest in sums.items()]
     lines += [f"{sha256_of(card.folder / relative(name))}  {name}\n" for name in card.fields.artefacts]
     return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
-
-
-def held(card: Card, models_directory: Path) -> Path | None:
-    """The checkpoint's folder if there is one, whatever its state."""
-    folder = models_directory / card.id
-    return folder if folder.is_dir() else None

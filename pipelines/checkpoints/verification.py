@@ -25,6 +25,9 @@ SESSIONS: dict[Kind, tuple[Session, ...]] = {
 SUFFIXES = (".safetensors", ".onnx", ".json", ".txt", ".jinja")
 NAMES = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "LICENSE", "NOTICE")
 CTRANSLATE2_WEIGHTS = "model.bin"
+HEAD = "head.safetensors"
+"""The artefact of an embedding head: a linear layer over the encoder's embedding."""
+
 PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 """How zip archives of pickles and bare pickles begin; no allowed format begins so."""
 
@@ -62,7 +65,7 @@ def verify(card: Card, folder: Path, lock: Lock) -> list[Finding]:
 
 def card_findings(card: Card) -> list[Finding]:
     """What the card alone gets wrong, its artefacts included."""
-    return [*_licence(card), *_labels(card), *_sessions(card), *_artefacts(card)]
+    return [*_licence(card), *_labels(card), *_sessions(card), *_artefacts(card), *_head(card)]
 
 
 def inspect(card: Card, folder: Path, locked: Locked | None) -> Inspection:
@@ -138,6 +141,22 @@ def _artefacts(card: Card) -> Iterator[Finding]:
         problem = unsafe(path, card.fields.kind)
         if problem:
             yield Finding(name, problem)
+
+
+def _head(card: Card) -> Iterator[Finding]:
+    """An embedding head names its outputs itself; they must be the labels that the card explains."""
+    path = card.folder / HEAD
+    if card.fields.kind != "embedding-head" or HEAD not in card.fields.artefacts or not path.is_file():
+        return
+    try:
+        with path.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        named = json.loads(header["__metadata__"]["labels"])
+    except (ValueError, KeyError, TypeError, MemoryError, OverflowError):
+        yield Finding(HEAD, "is not a safetensors file that names its labels")
+        return
+    for name in sorted(set(card.fields.labels) ^ set(named)):
+        yield Finding(f"labels.{name}", f"is only in {'the card' if name in card.fields.labels else HEAD}")
 
 
 def _differences(pinned: Mapping[str, Sha256], sums: Mapping[str, Sha256]) -> Iterator[Finding]:
