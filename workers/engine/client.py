@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection
 
 from pipelines.items import CheckpointRef, Item, Result
@@ -102,7 +103,10 @@ class EngineClient:
         """One request and its reply. A connection whose reply was not waited for is closed, never reused."""
         connection: Connection[bytes, bytes] | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = Client(self._address, authkey=self._key)
+            try:
+                connection = Client(self._address, authkey=self._key)
+            except AuthenticationError:
+                raise EngineUnavailable(f"the engine at {self._address} refused our key") from None
             self._local.connection = connection
         try:
             connection.send_bytes(request)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, Listener
 from pathlib import Path
 
@@ -57,6 +58,7 @@ class EngineServer:
         self._engine: Engine | None = None
         self._progress = "starting"
         self._started = time.monotonic()
+        self._callers: set[Connection[bytes, bytes]] = set()
         self._attached: set[int] = set()
         self._alone_since = self._started
         self._lock = threading.Lock()
@@ -74,6 +76,7 @@ class EngineServer:
                     self._end_when_alone()
             finally:
                 listener.close()
+                self.drop_callers()
                 if self._engine is not None:
                     self._engine.close()
         if self._failure is not None:
@@ -81,6 +84,14 @@ class EngineServer:
 
     def stop(self) -> None:
         self._stopping.set()
+
+    def drop_callers(self) -> None:
+        """Breaks every connection, as the death of the process would; callers turn to the next engine."""
+        with self._lock:
+            callers = list(self._callers)
+        for connection in callers:
+            with suppress(OSError):
+                _hang_up(connection)
 
     def _load_models(self) -> None:
         try:
@@ -118,6 +129,8 @@ class EngineServer:
             threading.Thread(target=self._serve, args=(connection,), name="caller", daemon=True).start()
 
     def _serve(self, connection: Connection[bytes, bytes]) -> None:
+        with self._lock:
+            self._callers.add(connection)
         try:
             with connection:
                 while True:
@@ -125,7 +138,7 @@ class EngineServer:
         except (EOFError, OSError):
             pass  # the caller is gone; what it asked for is dropped at its deadline
         finally:
-            self._detach(id(connection))
+            self._detach(connection)
 
     def _answer(self, message: bytes, caller: int) -> Refusal | EngineStatus | Sequence[Result]:
         try:
@@ -160,9 +173,10 @@ class EngineServer:
         except RuntimeError:
             return Refusal(reason="stopping")
 
-    def _detach(self, caller: int) -> None:
+    def _detach(self, connection: Connection[bytes, bytes]) -> None:
         with self._lock:
-            self._attached.discard(caller)
+            self._callers.discard(connection)
+            self._attached.discard(id(connection))
             if not self._attached:
                 self._alone_since = time.monotonic()
 
@@ -208,6 +222,13 @@ def sole_engine(address: Address) -> Iterator[None]:
             raise AlreadyRunning(address) from None
         Path(address).unlink(missing_ok=True)
         yield
+
+
+def _hang_up(connection: Connection[bytes, bytes]) -> None:
+    """Shuts the connection down under a thread that may be reading it, which closing alone would not wake."""
+    duplicate = socket.socket(fileno=os.dup(connection.fileno()))
+    with duplicate:
+        duplicate.shutdown(socket.SHUT_RDWR)
 
 
 def _listen(address: Address, key: bytes | None) -> Listener:

@@ -1,0 +1,200 @@
+"""Engine and client over a real socket. The models are functions; the process is this one."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Client
+from pathlib import Path
+
+import pytest
+
+from pipelines.items import CheckpointRef, Failure, Item, Line, Result, Scores
+from pipelines.models import DeadlinePassed
+from tests.conftest import WaitUntil
+from workers.config import Config
+from workers.config import Engine as EngineSettings
+from workers.engine.address import engine_address
+from workers.engine.batching import Batcher
+from workers.engine.client import EngineClient
+from workers.engine.engine import Engine, Handle
+from workers.engine.errors import CheckpointGone, EngineUnavailable
+from workers.engine.server import AlreadyRunning, EngineServer
+from workers.engine.wire import unpack_reply
+
+Predict = Callable[[Sequence[Item]], Sequence[Result]]
+
+
+def scored(items: Sequence[Item]) -> Sequence[Result]:
+    return [Scores(labels={"length": len(item.text)}) for item in items if isinstance(item, Line)]
+
+
+def engine(predict: Predict = scored, digest: str = "a" * 64) -> Engine:
+    ref = CheckpointRef(id="tiny", digest=digest, session="test")
+    return Engine({"text.risk": Handle(ref, Batcher(predict, name="tiny", max_batch=4), 0.0, 0.0)})
+
+
+@pytest.fixture
+def config(state_directory: Path) -> Config:
+    return Config(state_directory=state_directory)
+
+
+@contextmanager
+def serving(
+    config: Config, load: Callable[[], Engine] = engine, linger_s: float | None = None
+) -> Iterator[EngineServer]:
+    server = EngineServer(lambda report: load(), config, linger_s=linger_s)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+@contextmanager
+def calling(config: Config) -> Iterator[EngineClient]:
+    client = EngineClient(config)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def test_an_answer_comes_back_over_the_socket(config: Config) -> None:
+    with serving(config), calling(config) as client:
+        models = client.models("room", lane="live", wait_s=10, budget_s=10)
+        assert models.checkpoints["text.risk"].id == "tiny"
+        assert models.ask("text.risk", [Line("你好"), Line("hello")]) == [
+            Scores(labels={"length": 2}),
+            Scores(labels={"length": 5}),
+        ]
+
+
+def test_an_engine_listens_while_its_models_load_and_says_that_it_is_not_ready(config: Config) -> None:
+    loaded = threading.Event()
+
+    def load() -> Engine:
+        assert loaded.wait(10)
+        return engine()
+
+    with serving(config, load), calling(config) as client:
+        with suppress(EngineUnavailable):
+            assert not client.wait_until_ready(0).ready
+        loaded.set()
+        assert client.wait_until_ready(10).ready
+
+
+def test_an_ask_outlives_the_engine_it_was_sent_to(config: Config, wait_until: WaitUntil) -> None:
+    hanging, release = threading.Event(), threading.Event()
+
+    def hang(items: Sequence[Item]) -> Sequence[Result]:
+        hanging.set()
+        assert release.wait(10)
+        return [Failure(error="the first engine must not answer")] * len(items)
+
+    answers: list[Sequence[Result]] = []
+
+    def ask() -> None:
+        with calling(config) as client:
+            answers.append(client.models("room", lane="live", wait_s=10, budget_s=20).ask("text.risk", [Line("abc")]))
+
+    caller = threading.Thread(target=ask)
+    with serving(config, lambda: engine(hang)) as first:
+        caller.start()
+        assert hanging.wait(10)
+        first.drop_callers()
+        release.set()
+    with serving(config):
+        caller.join(20)
+    assert answers == [[Scores(labels={"length": 3})]]
+
+
+def test_a_deadline_passes_at_the_caller_even_when_the_model_hangs(config: Config) -> None:
+    release = threading.Event()
+
+    def hang(items: Sequence[Item]) -> Sequence[Result]:
+        assert release.wait(10)
+        return scored(items)
+
+    with serving(config, lambda: engine(hang)), calling(config) as client:
+        models = client.models("room", lane="live", wait_s=10, budget_s=0.2)
+        with pytest.raises(DeadlinePassed):
+            models.ask("text.risk", [Line("abc")])
+        release.set()
+
+
+def test_a_segment_that_started_with_another_checkpoint_is_told_to_start_again(config: Config) -> None:
+    with calling(config) as client:
+        with serving(config, lambda: engine(digest="a" * 64)):
+            models = client.models("room", lane="live", wait_s=10, budget_s=10)
+        with serving(config, lambda: engine(digest="b" * 64)), pytest.raises(CheckpointGone):
+            models.ask("text.risk", [Line("abc")])
+
+
+def test_there_is_one_engine_per_address(config: Config) -> None:
+    with serving(config), calling(config) as client:
+        client.wait_until_ready(10)
+        with pytest.raises(AlreadyRunning):
+            EngineServer(lambda report: engine(), config).run()
+        assert client.status().ready
+
+
+def test_nobody_but_the_owner_may_open_the_socket(config: Config) -> None:
+    with serving(config), calling(config) as client:
+        client.wait_until_ready(10)
+        assert Path(str(engine_address(config))).stat().st_mode & 0o077 == 0
+
+
+def test_an_engine_for_workers_ends_when_the_last_of_them_is_gone(config: Config) -> None:
+    server = EngineServer(lambda report: engine(), config, linger_s=0.1)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    client = EngineClient(config)
+    client.wait_until_ready(10)
+    assert client.status(attach=True).attached == 1
+    client.close()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_rubbish_from_one_caller_is_refused_and_the_others_are_served(config: Config) -> None:
+    with serving(config), calling(config) as client:
+        client.wait_until_ready(10)
+        with Client(str(engine_address(config))) as rude:
+            rude.send_bytes(b"\x00rubbish")
+            refusal = unpack_reply(rude.recv_bytes())
+        assert getattr(refusal, "reason", None) == "bad_request"
+        assert client.status().ready
+
+
+def test_a_load_that_fails_ends_the_engine_with_the_reason(config: Config) -> None:
+    def load(report: object) -> Engine:
+        raise ValueError("a card is wrong")
+
+    with pytest.raises(ValueError, match="a card is wrong"):
+        EngineServer(load, config).run()
+
+
+def test_an_engine_on_the_network_needs_the_shared_key(config: Config) -> None:
+    from workers.stack.processes import free_ports
+
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    keyed = Config(engine=EngineSettings.model_validate({"address": address, "key": "right"}))
+    wrong = Config(engine=EngineSettings.model_validate({"address": address, "key": "wrong"}))
+    with serving(keyed), calling(keyed) as client, calling(wrong) as stranger:
+        client.wait_until_ready(10)
+        with pytest.raises(EngineUnavailable):
+            stranger.status()
+        assert client.status().ready
+
+
+def test_waiting_for_an_engine_that_never_comes_says_so(config: Config) -> None:
+    started = time.monotonic()
+    with calling(config) as client, pytest.raises(EngineUnavailable, match="not answering"):
+        client.wait_until_ready(0.1)
+    assert time.monotonic() >= started

@@ -1,0 +1,178 @@
+"""The batcher's promises, with models that are functions and that wait for events instead of time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import pytest
+
+from pipelines.items import Failure, Item, Line, Result, Scores
+from pipelines.models import DeadlinePassed
+from workers.engine.batching import Batcher
+
+
+def lines(*texts: str) -> list[Line]:
+    return [Line(text) for text in texts]
+
+
+def texts(items: Sequence[Item]) -> list[str]:
+    return [item.text for item in items if isinstance(item, Line)]
+
+
+class Recorder:
+    """Answers each line with its length; keeps the batches. While `gate` is unset the first batch waits."""
+
+    def __init__(self, *, gated: bool = False) -> None:
+        self.batches: list[list[str]] = []
+        self.started = threading.Event()
+        self.gate = threading.Event()
+        if not gated:
+            self.gate.set()
+
+    def __call__(self, items: Sequence[Item]) -> Sequence[Result]:
+        self.batches.append(texts(items))
+        self.started.set()
+        assert self.gate.wait(10)
+        if "poison" in texts(items):
+            raise MemoryError
+        return [Scores(labels={"length": len(text)}) for text in texts(items)]
+
+
+@contextmanager
+def batching(model: Recorder, *, max_batch: int = 4, bulk_share: float = 0.0) -> Iterator[Batcher]:
+    batcher = Batcher(model, name="test", max_batch=max_batch, bulk_share=bulk_share)
+    try:
+        yield batcher
+    finally:
+        model.gate.set()
+        batcher.close()
+
+
+def lengths(results: Sequence[Result]) -> list[float | str]:
+    return [
+        r.labels["length"] if isinstance(r, Scores) else r.error for r in results if isinstance(r, Scores | Failure)
+    ]
+
+
+def test_a_lone_request_does_not_wait_for_company() -> None:
+    model = Recorder()
+    with batching(model) as batcher:
+        assert lengths(batcher.submit(lines("a", "bb")).result(10)) == [1, 2]
+    assert model.batches == [["a", "bb"]]
+
+
+def test_requests_that_wait_together_ride_together() -> None:
+    model = Recorder(gated=True)
+    with batching(model) as batcher:
+        first = batcher.submit(lines("first"))
+        assert model.started.wait(10)
+        others = [batcher.submit(lines(text)) for text in ("b", "c", "d")]
+        model.gate.set()
+        for answer in (first, *others):
+            answer.result(10)
+    assert model.batches == [["first"], ["b", "c", "d"]]
+
+
+def test_a_request_larger_than_a_batch_is_split_and_answered_in_order() -> None:
+    model = Recorder()
+    with batching(model, max_batch=2) as batcher:
+        assert lengths(batcher.submit(lines("a", "bb", "ccc", "dddd", "eeeee")).result(10)) == [1, 2, 3, 4, 5]
+    assert [len(batch) for batch in model.batches] == [2, 2, 1]
+
+
+def test_live_items_go_before_bulk_that_came_earlier() -> None:
+    model = Recorder(gated=True)
+    with batching(model, max_batch=2) as batcher:
+        running = batcher.submit(lines("running"))
+        assert model.started.wait(10)
+        bulk = batcher.submit(lines("bulk-1", "bulk-2"), lane="rescan")
+        live = batcher.submit(lines("live-1"))
+        model.gate.set()
+        for answer in (running, bulk, live):
+            answer.result(10)
+    assert model.batches == [["running"], ["live-1", "bulk-1"], ["bulk-2"]]
+
+
+def test_the_oldest_bulk_gets_its_share_under_constant_live_load() -> None:
+    model = Recorder(gated=True)
+    with batching(model, max_batch=1, bulk_share=0.25) as batcher:
+        running = batcher.submit(lines("running"))
+        assert model.started.wait(10)
+        bulk = batcher.submit(lines("bulk"), lane="rescan")
+        live = [batcher.submit(lines(f"live-{number}")) for number in range(8)]
+        model.gate.set()
+        for answer in (running, bulk, *live):
+            answer.result(10)
+    assert model.batches.index(["bulk"]) == 4
+
+
+def test_a_bad_item_fails_alone_and_its_neighbours_succeed() -> None:
+    model = Recorder()
+    with batching(model, max_batch=16) as batcher:
+        results = batcher.submit(lines(*"abcdefg", "poison", *"hijklmno")).result(10)
+    assert lengths(results) == [1] * 7 + ["MemoryError"] + [1] * 8
+
+
+def test_a_model_that_answers_too_few_fails_the_items_and_not_the_loop() -> None:
+    model = Recorder()
+    batcher = Batcher(lambda items: [], name="short", max_batch=4)
+    try:
+        assert lengths(batcher.submit(lines("a", "b")).result(10)) == ["ValueError", "ValueError"]
+        assert lengths(batcher.submit(lines("c")).result(10)) == ["ValueError"]
+    finally:
+        batcher.close()
+    assert model.batches == []
+
+
+def test_items_that_wait_past_their_deadline_are_not_run() -> None:
+    model = Recorder(gated=True)
+    with batching(model) as batcher:
+        running = batcher.submit(lines("running"))
+        assert model.started.wait(10)
+        late = batcher.submit(lines("late"), deadline=time.monotonic())
+        model.gate.set()
+        running.result(10)
+        with pytest.raises(DeadlinePassed):
+            late.result(10)
+    assert model.batches == [["running"]]
+
+
+def test_a_caller_that_gives_up_does_not_stop_the_others() -> None:
+    model = Recorder(gated=True)
+    with batching(model) as batcher:
+        running = batcher.submit(lines("running"))
+        assert model.started.wait(10)
+        given_up, patient = batcher.submit(lines("a")), batcher.submit(lines("bb"))
+        assert given_up.cancel()
+        model.gate.set()
+        running.result(10)
+        assert lengths(patient.result(10)) == [2]
+
+
+def test_closing_answers_everyone_who_waits() -> None:
+    model = Recorder(gated=True)
+    batcher = Batcher(model, name="closing", max_batch=1)
+    running = batcher.submit(lines("running"))
+    assert model.started.wait(10)
+    waiting = batcher.submit(lines("waiting"))
+    closer = threading.Thread(target=batcher.close)
+    closer.start()
+    model.gate.set()
+    closer.join(10)
+    assert lengths(running.result(10)) == [7]
+    with pytest.raises(RuntimeError, match="stopping"):
+        waiting.result(10)
+    with pytest.raises(RuntimeError, match="closed"):
+        batcher.submit(lines("too late")).result(10)
+
+
+def test_counts_say_what_was_run_and_what_failed() -> None:
+    model = Recorder()
+    with batching(model) as batcher:
+        batcher.submit(lines("a", "poison")).result(10)
+        batcher.submit(lines("b")).result(10)
+        counts = batcher.counts()
+    assert (counts.batches, counts.items, counts.failed, counts.waiting) == (2, 3, 1, 0)
