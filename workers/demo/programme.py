@@ -1,0 +1,92 @@
+"""What the bundled livestream contains and what must be found in it, read from the files beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+import yaml
+from pydantic import Field, model_validator
+
+from pipelines.policies import POLICY_IDS
+from pipelines.record import Modality
+from pipelines.strict import Strict
+
+MEDIA_DIRECTORY = Path(__file__).resolve().parent / "media"
+STREAM_FILE = MEDIA_DIRECTORY / "stream.mp4"
+CHAT_FILE = MEDIA_DIRECTORY / "chat.jsonl"
+PROGRAMME_FILE = MEDIA_DIRECTORY / "programme.yaml"
+PLANTED_FILE = MEDIA_DIRECTORY / "planted.yaml"
+
+SceneName = Literal["opening", "kitchen", "recipe", "offer", "game", "pause", "sofa"]
+
+
+class Stretch(Strict):
+    """Seconds from the start of the stream."""
+
+    from_s: float = Field(ge=0)
+    to_s: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _runs_forward(self) -> Self:
+        if self.to_s <= self.from_s:
+            raise ValueError("to_s must come after from_s")
+        return self
+
+
+class Scene(Stretch):
+    scene: SceneName
+    banner: str
+
+
+class Utterance(Strict):
+    at_s: float = Field(ge=0)
+    text: str
+
+
+class Programme(Strict):
+    """Scenes follow one another without holes from 0 to `duration_s`."""
+
+    duration_s: float = Field(gt=0)
+    scenes: tuple[Scene, ...] = Field(min_length=1)
+    speech: tuple[Utterance, ...]
+
+    @model_validator(mode="after")
+    def _scenes_join(self) -> Self:
+        starts = [scene.from_s for scene in self.scenes]
+        ends = [scene.to_s for scene in self.scenes]
+        if starts != [0, *ends[:-1]] or ends[-1] != self.duration_s:
+            raise ValueError("scenes must follow one another from 0 to duration_s")
+        return self
+
+
+class PlantedRisk(Stretch):
+    """A stretch that must be flagged under `policy`, and where a viewer can see why."""
+
+    policy: str
+    modalities: tuple[Modality, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _policy_is_known(self) -> Self:
+        if self.policy not in POLICY_IDS:
+            raise ValueError(f"no policy {self.policy}")
+        return self
+
+
+class Planted(Strict):
+    """Everything else is benign, once `settling_s` have passed after a planted stretch.
+
+    A verdict carries over time by design, so it may outlive what raised it for that long.
+    """
+
+    duration_s: float = Field(gt=0)
+    settling_s: float = Field(ge=0)
+    risks: tuple[PlantedRisk, ...]
+
+
+def read_programme(path: Path = PROGRAMME_FILE) -> Programme:
+    return Programme.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def read_planted(path: Path = PLANTED_FILE) -> Planted:
+    return Planted.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
