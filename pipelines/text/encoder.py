@@ -10,15 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.text.normalise import normalise
-
-if TYPE_CHECKING:
-    import torch
 
 PREFIX = "query:"
 """What the E5 models expect before every text that is compared with others (Wang et al. 2022, section 4)."""
@@ -40,15 +36,14 @@ class Embedder:
     """
 
     def __init__(self, folder: Path, *, device: str = "auto", threads: int = 0, max_tokens: int = MAX_TOKENS) -> None:
-        import torch
         from tokenizers import Tokenizer
+        from transformers import BertModel
 
-        if threads:
-            torch.set_num_threads(threads)
-        chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-        self._device = torch.device(chosen)
-        self._encoder = _load_encoder(folder).to(self._device)
-        self.dimensions = int(self._encoder.get_parameter("embeddings.LayerNorm.weight").shape[0])
+        from pipelines.sessions.pytorch import device_of, load_module
+
+        self._device = device_of(device)
+        self._encoder = load_module(BertModel, folder, device=device, threads=threads, add_pooling_layer=False)
+        self.dimensions = int(self._encoder.config.hidden_size)
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
@@ -103,18 +98,3 @@ class Embedder:
 
     def _ids(self, text: str) -> tuple[int, ...]:
         return tuple(self._tokenizer.encode(text, add_special_tokens=False).ids)
-
-
-def _load_encoder(folder: Path) -> torch.nn.Module:
-    import torch
-    from transformers import BertModel
-
-    encoder: torch.nn.Module = BertModel.from_pretrained(
-        folder,
-        add_pooling_layer=False,
-        use_safetensors=True,
-        local_files_only=True,
-        trust_remote_code=False,
-        dtype=torch.float32,
-    )
-    return encoder.eval()
