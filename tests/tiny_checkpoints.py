@@ -267,7 +267,9 @@ def whisper(folder: Path, *, ruined: bool = False) -> None:
         lang_to_id={f"<|{name}|>": number(f"<|{name}|>") for name in SPEECH_LANGUAGES},
         task_to_id={name: number(f"<|{name}|>") for name in ("transcribe", "translate")},
         no_timestamps_token_id=number("<|notimestamps|>"),
-        suppress_tokens=[*range(number("<|startoftranscript|>"), config.vocab_size)],
+        suppress_tokens=[
+            number(token) for token in tokenizer.get_vocab() if token.startswith("<|") and token != "<|endoftext|>"
+        ],
         begin_suppress_tokens=[],
     )
     save(model, folder, ruined=ruined)

@@ -15,6 +15,7 @@ from typing import Any
 import ctranslate2
 import numpy as np
 from faster_whisper import WhisperModel
+from numpy.typing import NDArray
 
 from pipelines.cards import Card, CardError
 from pipelines.items import SAMPLE_RATE_HZ, Clip, Failure, Item, Result, Span, Transcript
@@ -23,6 +24,27 @@ from pipelines.speech.voice import GATE, unusable, voiced_s
 
 FILES = ("model.bin", "config.json", "tokenizer.json")
 """Checked before loading: faster-whisper would fetch an absent tokenizer from the internet."""
+
+
+class OneEncoding(WhisperModel):  # type: ignore[misc]  # faster-whisper is untyped here
+    """Encodes a window once: faster-whisper would do so for the language and again for the words.
+
+    The encoder is most of the work, so an unknown language would nearly double the cost of a clip.
+    """
+
+    def __init__(self, folder: str, **settings: object) -> None:
+        super().__init__(folder, **settings)
+        self._last: tuple[NDArray[np.float32], Any] | None = None
+
+    def transcribe(self, audio: NDArray[np.float32], **settings: object) -> Any:
+        self._last = None
+        return super().transcribe(audio, **settings)
+
+    def encode(self, features: NDArray[np.float32]) -> Any:
+        # The window for the words lacks the last 10 ms of the one for the language, and is the same otherwise.
+        if self._last is None or np.count_nonzero((self._last[0] != features).any(axis=0)) > 1:
+            self._last = (features, super().encode(features))
+        return self._last[1]
 
 
 @dataclass(frozen=True)
@@ -92,7 +114,7 @@ def load_whisper(card: Card, folder: Path, *, device: str, threads: int) -> Whis
         raise CardError(f"{card.id}: {folder} lacks {', '.join(absent)}")
     on_cuda = device.startswith("cuda") or (device == "auto" and ctranslate2.get_cuda_device_count() > 0)
     name, _, index = device.partition(":")
-    model = WhisperModel(
+    model = OneEncoding(
         str(folder),
         device="cuda" if on_cuda else "cpu",
         device_index=int(index) if name == "cuda" and index else 0,
