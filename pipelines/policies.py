@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -132,7 +133,9 @@ class Policies(Strict):
 
     @property
     def digest(self) -> Sha256:
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        """Over what the settings say, defaults included; the order of the file does not matter."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def read_policies(path: Path = POLICIES_FILE) -> Policies:

@@ -18,26 +18,29 @@ def by_source(evidence: Sequence[Evidence], policy: Policy, fusion: Fusion) -> B
     """The evidence that the policy weighs above 0."""
     sources: dict[str, list[Evidence]] = defaultdict(list)
     for item in evidence:
-        if policy.weight(item.modality, fusion.default_weight) > 0:
-            sources[item.modality].append(item)
-    return sources
+        sources[item.modality].append(item)
+    return {source: items for source, items in sources.items() if policy.weight(source, fusion.default_weight) > 0}
 
 
-def contributions(sources: BySource, policy: Policy, fusion: Fusion) -> tuple[Contribution, ...]:
+def pools(sources: BySource, policy: Policy, fusion: Fusion) -> Mapping[str, float]:
+    """Every source's own probability."""
+    return {source: pooled(items, policy, fusion) for source, items in sources.items()}
+
+
+def contributions(probabilities: Mapping[str, float], policy: Policy, fusion: Fusion) -> tuple[Contribution, ...]:
     """Every source's part, strongest first; the log-odds add up to what lies between prior and `instant`.
 
     The strongest counts whole, the second `corroboration` of its own strength, further ones nothing: sources
     that repeat one another (a host who reads a banner out) are not independent witnesses.
     """
-    pools = {source: pooled(items, policy, fusion) for source, items in sources.items()}
-    weights = {source: policy.weight(source, fusion.default_weight) for source in pools}
-    strength = {source: weights[source] * excess(pools[source], policy.prior) for source in pools}
-    ranked = sorted(pools, key=lambda source: (-strength[source], source))
+    weights = {source: policy.weight(source, fusion.default_weight) for source in probabilities}
+    strength = {source: weights[source] * excess(probabilities[source], policy.prior) for source in probabilities}
+    ranked = sorted(probabilities, key=lambda source: (-strength[source], source))
     counted = (1.0, fusion.corroboration)
     return tuple(
         Contribution(
             modality=source,
-            probability=round(pools[source], DIGITS),
+            probability=round(probabilities[source], DIGITS),
             weight=weights[source],
             log_odds=round(strength[source] * (counted[rank] if rank < len(counted) else 0.0), DIGITS),
         )
@@ -74,7 +77,9 @@ def shown(sources: BySource, policy: Policy, fusion: Fusion, *, raised_now: bool
     return tuple(item for _, item in sorted(kept, key=_order))
 
 
-def _order(ranked: tuple[float, Evidence]) -> tuple[float, float, str, str, str]:
-    """Strongest first; ties by time, then by what was seen, so that any order of evidence gives one verdict."""
+def _order(ranked: tuple[float, Evidence]) -> tuple[float, float, str, str, int, float, int, int]:
+    """Strongest first; ties by time, then by all that is shown, so that any order of evidence gives one verdict."""
     strength, item = ranked
-    return (-strength, item.at_s, item.modality, item.label, item.text or "")
+    frame = -1 if item.frame is None else item.frame
+    seen = (f"{item.modality} {item.label}", item.text or "", frame, item.probability, item.users, item.repeats)
+    return (-strength, item.at_s, *seen)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pipelines.fusion import across, words
-from pipelines.fusion.history import History, Past, past, step
+from pipelines.fusion.history import History, Past, earlier, past, step
 from pipelines.fusion.sight import Sight, sight
 from pipelines.policies import POLICY_IDS, Fusion, Policies, Policy
 from pipelines.record import ACTIONS, SEVERITIES, Action, Contribution, Coverage, Evidence, Modality, Severity, Verdict
@@ -25,28 +25,30 @@ def fuse(
     seconds, `history` the stream's state in this run; entries at or after `at` make no difference.
     """
     verdicts = []
+    before = earlier(history, at, policies.fusion.window_s)
     for policy_id in POLICY_IDS:
         policy = policies.policies[policy_id]
-        before = past(policy_id, policy, history, at, policies.fusion.window_s)
         sources = across.by_source(evidence.get(policy_id, ()), policy, policies.fusion)
-        verdicts.append(_verdict(policy_id, policy, policies.fusion, sources, sight(coverage, policy), before, at))
+        seen, so_far = sight(coverage, policy), past(policy_id, policy, before)
+        verdicts.append(_verdict(policy_id, policy, policies.fusion, sources, seen, so_far, at))
     return tuple(verdicts)
 
 
 def _verdict(
-    policy_id: str, policy: Policy, fusion: Fusion, sources: across.BySource, seen: Sight, before: Past, at: float
+    policy_id: str, policy: Policy, fusion: Fusion, sources: across.BySource, seen: Sight, so_far: Past, at: float
 ) -> Verdict:
-    parts = across.contributions(sources, policy, fusion)
+    pools = across.pools(sources, policy, fusion)
+    parts = across.contributions(pools, policy, fusion)
     instant = across.instant(parts, policy)
-    _, standing = step(before, at, instant, policy)
+    _, standing = step(so_far, at, instant, policy)
     concluded = _action(standing.severity, acting=standing.acting)
     action = max(concluded, fusion.unexamined_action, key=ACTIONS.index) if seen.blind else concluded
-    without: dict[str, Severity] = {}
-    for part in parts:
-        rest = {source: items for source, items in sources.items() if source != part.modality}
-        _, other = step(before, at, across.instant(across.contributions(rest, policy, fusion), policy), policy)
-        if other.severity != standing.severity:
-            without[part.modality] = other.severity
+
+    def severity_without(source: str) -> Severity:
+        rest = {other: probability for other, probability in pools.items() if other != source}
+        return step(so_far, at, across.instant(across.contributions(rest, policy, fusion), policy), policy)[1].severity
+
+    without = {part.modality: severity_without(part.modality) for part in parts}
     return Verdict(
         policy=policy_id,
         probability=standing.probability,
@@ -57,7 +59,7 @@ def _verdict(
         missing=seen.missing,
         evidence=across.shown(sources, policy, fusion, raised_now=standing.severity != "none"),
         contributions=parts,
-        without=without,
+        without={source: severity for source, severity in without.items() if severity != standing.severity},
         conflict=words.conflict(parts, _against(parts, seen, policy), policy),
         because=words.because(parts, instant, standing, seen, policy, action if action != concluded else None),
     )

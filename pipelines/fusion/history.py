@@ -7,8 +7,10 @@ entry, a late one fills its place, and any order of arrival ends in the same ver
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Final
 
 from pipelines.fusion.log_odds import DIGITS, excess, raised
 from pipelines.policies import Policy
@@ -16,6 +18,9 @@ from pipelines.record import SEVERITIES, Severity, Verdict
 
 History = Mapping[float, Mapping[str, float]]
 """Segment start in epoch seconds -> policy -> `instant` of that segment; a policy not examined then is absent."""
+
+SAME_SEGMENT_S: Final = 0.001
+"""Starts this close are one segment: a state kept in milliseconds must not make a segment its own past."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +42,8 @@ class Standing:
 class Past:
     """What a segment needs to know of those before it: how much they carry (in log-odds), and where they left off."""
 
-    at: float = 0.0
+    at: float = -math.inf
+    """Start of the last segment; before all time while there was none."""
     carried: float = 0.0
     level: int = 0
     acting: bool = False
@@ -56,18 +62,23 @@ def instants(verdicts: Iterable[Verdict]) -> dict[str, float]:
     }
 
 
-def past(policy_id: str, policy: Policy, history: History, at: float, window_s: float) -> Past:
-    """The earlier segments of the window, replayed in order. Entries at or after `at` do not count."""
-    before = Past(at=at - window_s)
-    for time in sorted(time for time in history if at - window_s <= time < at):
-        instant = history[time].get(policy_id)
-        if instant is not None:
-            before, _ = step(before, time, instant, policy)
-    return before
+def earlier(history: History, at: float, window_s: float) -> History:
+    """The part of the state that a verdict about `at` looks at, in order."""
+    times = sorted(time for time in history if at - window_s <= time < at - SAME_SEGMENT_S)
+    return {time: history[time] for time in times}
+
+
+def past(policy_id: str, policy: Policy, before: History) -> Past:
+    """The segments of `before`, which is in order, replayed for one policy."""
+    standing = Past()
+    for time, probabilities in before.items():
+        if policy_id in probabilities:
+            standing, _ = step(standing, time, probabilities[policy_id], policy)
+    return standing
 
 
 def step(before: Past, at: float, instant: float, policy: Policy) -> tuple[Past, Standing]:
-    """One segment further.
+    """One segment further: what the next one needs to know, and where the policy stands now.
 
     What earlier segments carry halves every half-life and only the strongest counts: neighbouring segments
     show the same scene, so their errors are the same error, and adding them up would make doubt into certainty.
@@ -79,12 +90,12 @@ def step(before: Past, at: float, instant: float, policy: Policy) -> tuple[Past,
     probability = max(instant, raised(policy.prior, carried))
     rising = (thresholds.watch, thresholds.review, thresholds.act)
     reached = _level(probability, rising)
-    kept = _level(probability, [round(threshold - persistence.hysteresis, DIGITS) for threshold in rising])
+    kept = _level(round(probability + persistence.hysteresis, DIGITS), rising)
     level = max(reached, min(kept, before.level))
     hits = (*before.hits, instant >= thresholds.review)[-persistence.of :]
     acting = level == len(rising) and (sum(hits) >= persistence.hits or instant >= thresholds.severe or before.acting)
-    after = replace(before, at=at, carried=carried, level=level, acting=acting, hits=hits)
-    return after, Standing(probability, SEVERITIES[level], level > reached, acting, sum(hits))
+    standing = Standing(probability, SEVERITIES[level], level > reached, acting, sum(hits))
+    return Past(at, carried, level, acting, hits), standing
 
 
 def _level(probability: float, rising: Sequence[float]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Final
 
 DIGITS: Final = 4
@@ -11,8 +12,12 @@ DIGITS: Final = 4
 _LEAST: Final = 0.5 * 10**-DIGITS
 
 
+@lru_cache(maxsize=2 * 10**DIGITS)
 def logit(probability: float) -> float:
-    """ln(p / (1 - p)); certainty is clipped to half a unit of the last decimal, so that nothing is infinite."""
+    """ln(p / (1 - p)); certainty is clipped to half a unit of the last decimal, so that nothing is infinite.
+
+    Remembered, because priors, thresholds and rounded probabilities come again and again.
+    """
     clipped = min(max(probability, _LEAST), 1 - _LEAST)
     return math.log(clipped / (1 - clipped))
 

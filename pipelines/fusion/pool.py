@@ -21,9 +21,9 @@ def pooled(items: Sequence[Evidence], policy: Policy, fusion: Fusion) -> float:
     highest = max(item.probability for item in items)
     if highest <= policy.prior:
         return highest
-    pictures = [item for item in items if is_picture(item)]
-    others = [item for item in items if not is_picture(item)]
-    by = max(_lasting(pictures, policy, fusion), _strongest(others, policy) + _crowd(others, policy, fusion))
+    pictures = [pull(item, policy) for item in items if is_picture(item)]
+    others = [(pull(item, policy), item.users) for item in items if not is_picture(item)]
+    by = max(_lasting(pictures, fusion), _strongest(others) + _crowd(others, policy, fusion))
     return sigmoid(logit(policy.prior) + by)
 
 
@@ -37,19 +37,18 @@ def pull(item: Evidence, policy: Policy) -> float:
     return item.weight * excess(item.probability, policy.prior)
 
 
-def _lasting(pictures: Sequence[Evidence], policy: Policy, fusion: Fusion) -> float:
-    if not pictures:
+def _lasting(pulls: Sequence[float], fusion: Fusion) -> float:
+    if not pulls:
         return 0.0
-    share = math.ceil(fusion.frame_persistence * len(pictures))
-    highest = sorted((pull(item, policy) for item in pictures), reverse=True)[:share]
-    return math.fsum(highest) / share
+    share = math.ceil(fusion.frame_persistence * len(pulls))
+    return math.fsum(sorted(pulls, reverse=True)[:share]) / share
 
 
-def _strongest(items: Sequence[Evidence], policy: Policy) -> float:
-    return max((pull(item, policy) for item in items), default=0.0)
+def _strongest(pulls_and_users: Sequence[tuple[float, int]]) -> float:
+    return max((by for by, _ in pulls_and_users), default=0.0)
 
 
-def _crowd(items: Sequence[Evidence], policy: Policy, fusion: Fusion) -> float:
+def _crowd(pulls_and_users: Sequence[tuple[float, int]], policy: Policy, fusion: Fusion) -> float:
     enough = excess(policy.thresholds.watch, policy.prior)
-    users = sum(item.users for item in items if pull(item, policy) >= enough)
+    users = sum(users for by, users in pulls_and_users if by >= enough)
     return fusion.user_gain * math.log2(min(users, fusion.user_cap)) if users > 1 else 0.0
