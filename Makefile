@@ -1,0 +1,52 @@
+# Everything lives in .venv. `install` is skipped while its stamp is newer than what it depends on, so only
+# the first run of any target takes minutes.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check hooks clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# Candidates in order; the first that is 3.11 to 3.13 makes the environment. Override: make PYTHON=python3.12 install
+PYTHON := python3 python3.13 python3.12 python3.11
+
+help: ## Show this list
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+
+install: $(STAMP) ## Make .venv with everything that liverisk, its tests and its checks need (3 GB)
+
+demo: install ## Watch the bundled livestream with everything embedded and print the verdicts
+	@$(BIN)/liverisk demo
+
+test: install ## Run every test; what needs a server starts a real one
+	@$(BIN)/pytest -q
+
+check: install ## Lint, format, types, import directions, settings, policies and model cards
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/liverisk config check | tail -n 1
+
+hooks: install ## Run the quick checks before every commit
+	@$(BIN)/pre-commit install
+
+clean: ## Remove .venv, build output and caches; .liverisk, where streams and verdicts lie, stays
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find pipelines workers tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Constraints hold torch's version for every package that wants one; pip takes a CPU build of it where it is offered.
+$(STAMP): pyproject.toml constraints.txt | $(BIN)/pip
+	@echo "installing into $(VENV): some minutes the first time"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[embedded,dev]"
+	@touch $@
+
+$(BIN)/pip:
+	@for python in $(PYTHON) ""; do \
+		"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && break; \
+	done; \
+	[ -n "$$python" ] || { echo "make: no Python 3.11 to 3.13 found; name one: make PYTHON=python3.12" >&2; exit 1; }; \
+	"$$python" -c 'import ensurepip' 2>/dev/null || \
+		{ echo "make: $$python cannot make environments; on Debian: apt-get install python3-venv" >&2; exit 1; }; \
+	"$$python" -m venv --clear $(VENV)
