@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+import yaml
+from click.testing import CliRunner, Result
 
 from pipelines.record import FrameObservation, Record
 from tests.records import START, chat_evidence, chat_line, record, unexamined, verdict
+from workers.cli.main import cli
+from workers.config import Config
 from workers.records import RecordError, canonical, key_of, read_record, read_records, record_keys, write_record
 from workers.storage import Storage
 from workers.verdicts.query import QueryError, answer
@@ -269,3 +275,69 @@ def test_an_empty_store_answers_with_no_rows(storage: Storage) -> None:
     found = answer(storage, "SELECT stream_id FROM verdicts")
 
     assert (found.columns, found.rows) == (("stream_id",), ())
+
+
+@pytest.fixture
+def liverisk(config: Config, tmp_path: Path) -> Callable[..., Result]:
+    """The command line on the test's own store."""
+    assert config.store.access_key is not None
+    assert config.store.secret_key is not None
+    settings = tmp_path / "liverisk.yaml"
+    keys = {name: getattr(config.store, name).get_secret_value() for name in ("access_key", "secret_key")}
+    store_settings = {**config.store.model_dump(mode="json"), **keys}
+    settings.write_text(yaml.safe_dump({"store": store_settings, "state_directory": str(tmp_path)}))
+    return lambda *arguments: CliRunner().invoke(cli, ["--config", str(settings), "verdicts", *arguments])
+
+
+def test_show_lists_a_stream_and_compact_and_query_agree(storage: Storage, liverisk: Callable[..., Result]) -> None:
+    store(storage, *evening())
+
+    shown = liverisk("show", "room-1")
+    assert shown.exit_code == 0
+    assert "3 segments: 2 examined, 1 partly, 0 not; segment end to record p50 1.5 s, p95 1.5 s" in shown.stdout
+    assert "chat “send a deposit first” by 3 users" in shown.stdout
+    assert "F5/5 S!deadline O2 C12" in shown.stdout
+    assert "no record" in shown.stdout
+    before = liverisk("query", BY_HOUR, "--json")
+    assert liverisk("compact").stdout == "5 records into 6 parts\n"
+    assert liverisk("query", BY_HOUR, "--json").stdout == before.stdout
+    assert json.loads(before.stdout.splitlines()[0])["worst"] == 3
+
+
+def test_show_as_json_has_lines_and_timeline(storage: Storage, liverisk: Callable[..., Result]) -> None:
+    store(storage, *evening())
+
+    found = json.loads(liverisk("show", "room-1", "--json", "--since", "2026-03-10T20:00:10").stdout)
+
+    assert [line["kind"] for line in found["lines"]] == ["flagged", "missing", "partly_examined"]
+    assert [stretch["kind"] for stretch in found["timeline"]] == ["flagged", "missing", "partly_examined"]
+
+
+def test_an_unknown_stream_ends_with_1_and_one_line(storage: Storage, liverisk: Callable[..., Result]) -> None:
+    result = liverisk("show", "room-9")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "liverisk: no records of stream room-9 in run live\n"
+
+
+def test_wrong_sql_ends_with_2_and_no_rows_with_1(storage: Storage, liverisk: Callable[..., Result]) -> None:
+    store(storage, record(0))
+
+    wrong = liverisk("query", "SELECT severty FROM verdicts")
+    none = liverisk("query", "SELECT policy FROM verdicts WHERE severity = 'high'", "--csv")
+
+    assert (wrong.exit_code, wrong.stdout) == (2, "")
+    assert "severty" in wrong.stderr
+    assert wrong.stderr.count("\n") == 1
+    assert (none.exit_code, none.stdout.strip()) == (1, "policy")
+
+
+def test_an_answer_with_holes_ends_with_3(storage: Storage, liverisk: Callable[..., Result]) -> None:
+    store(storage, record(0))
+    storage.put(key_of(record(1)), b"{")
+
+    for arguments in (["show", "room-1"], ["query", "SELECT stream_id FROM segments"], ["compact"]):
+        result = liverisk(*arguments)
+        assert result.exit_code == 3
+        assert "1 records could not be read" in result.stderr
+        assert result.stdout

@@ -94,7 +94,7 @@ def query(chosen: Path | None, sql: str, as_json: bool, as_csv: bool, limit: int
             click.echo(json.dumps(dict(zip(found.columns, row, strict=True)), ensure_ascii=False, default=_spelt))
     elif as_csv:
         writer = csv.writer(sys.stdout)
-        writer.writerows([found.columns, *([_cell(value) for value in row] for row in found.rows)])
+        writer.writerows([found.columns, *([_exact(value) for value in row] for row in found.rows)])
     else:
         _print_rows(found)
     if found.more:
@@ -159,11 +159,12 @@ def _print_stream(found: Shown) -> None:
     from workers.verdicts.show import PLAIN
 
     console = _console()
-    examined, latency = found.examined, found.latency_s
+    examined, after = found.examined, found.latency_s
     console.print(f"stream {found.stream_id}, run {found.run}, {found.start:%F %T}Z to {found.end:%F %T}Z")
     console.print(
         f"{found.segments} segments: {examined['examined']} examined, {examined['partly']} partly, "
-        f"{examined['not']} not; segment end to record p50 {latency.p50:.1f} s, p95 {latency.p95:.1f} s"
+        f"{examined['not']} not"
+        + (f"; segment end to record p50 {after.p50:.1f} s, p95 {after.p95:.1f} s" if after else "")
     )
     for checkpoint in found.checkpoints:
         console.print(f"  {checkpoint}")
@@ -207,6 +208,13 @@ def _cell(value: object) -> str:
             return json.dumps(value, ensure_ascii=False, default=_spelt)
         case _:
             return str(value)
+
+
+def _exact(value: object) -> object:
+    """Whole, where a printed cell may round: for programs."""
+    if isinstance(value, (dict, list)):
+        return json.dumps(value, ensure_ascii=False, default=_spelt)
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def _spelt(value: object) -> str:

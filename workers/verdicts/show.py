@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from math import ceil
 
 from pipelines.coverage import GAP, HARMLESS, NO_INPUT
 from pipelines.record import ACTIONS, MODALITIES, Action, Coverage, Modality, Record, Severity, Verdict
 from workers.records import RecordError, read_records, record_keys
 from workers.storage import Storage
+from workers.verdicts.latency import Latency, latency
 from workers.verdicts.timeline import (
     Examined,
     Kind,
@@ -56,14 +56,6 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Latency:
-    """Seconds from a segment's end to its record, as the workers measured it."""
-
-    p50: float
-    p95: float
-
-
-@dataclass(frozen=True, slots=True)
 class Shown:
     """Everything there is to say of one stream in one run; `unreadable` records are missing from the rest."""
 
@@ -73,7 +65,7 @@ class Shown:
     end: datetime
     segments: int
     examined: dict[Examined, int]
-    latency_s: Latency
+    latency_s: Latency | None
     checkpoints: tuple[str, ...]
     lines: tuple[Line, ...]
     timeline: tuple[Stretch, ...]
@@ -118,7 +110,6 @@ def shown(records: Sequence[Record], *, unreadable: Sequence[str] = (), every_po
         for record in ordered
         for slot, ref in record.observations.checkpoints.items()
     }
-    latencies = sorted(record.processing.latency_s for record in ordered)
     return Shown(
         stream_id=ordered[0].stream_id,
         run=ordered[0].run,
@@ -126,7 +117,7 @@ def shown(records: Sequence[Record], *, unreadable: Sequence[str] = (), every_po
         end=max(map(ends_at, ordered)),
         segments=len(ordered),
         examined={"examined": looked.count("examined"), "partly": looked.count("partly"), "not": looked.count("not")},
-        latency_s=Latency(_percentile(latencies, 0.5), _percentile(latencies, 0.95)),
+        latency_s=latency(record.processing.latency_s for record in ordered),
         checkpoints=tuple(sorted(used)),
         lines=tuple(sorted(lines, key=lambda line: line.start)),
         timeline=stretches,
@@ -237,8 +228,3 @@ def _covered(modality: Modality, coverage: Coverage | None) -> str:
         return f"{letter}{amount}"
     partial = amount if coverage.status == "partly" else ""
     return f"{letter}{partial}!{coverage.reason or coverage.status}"
-
-
-def _percentile(ordered: Sequence[float], share: float) -> float:
-    """The smallest value that at least this share of them does not exceed."""
-    return ordered[max(0, ceil(share * len(ordered)) - 1)]

@@ -1,0 +1,106 @@
+"""The state of the pool, read from a real broker, a real store and a real Celery worker."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import redis
+from pydantic import SecretStr
+
+from tests.conftest import WaitUntil
+from tests.records import record, unexamined, verdict
+from workers.config import Config
+from workers.recent import note_done, summary
+from workers.status import read_status
+from workers.storage import Storage
+
+
+@contextmanager
+def plain_worker(config: Config, lanes: str) -> Iterator[None]:
+    """A Celery worker that knows nothing of ours and takes from these lanes."""
+    assert config.broker.url is not None
+    url = config.broker.url.get_secret_value()
+    command = [sys.executable, "-m", "celery", "--quiet", "--broker", url, "worker", "--pool", "solo", "-Q", lanes]
+    with subprocess.Popen(
+        [*command, "--without-gossip", "--without-mingle"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as worker:
+        try:
+            yield
+        finally:
+            worker.kill()
+
+
+def test_lanes_unacknowledged_messages_and_quarantine_are_counted(
+    config: Config, storage: Storage, broker: redis.Redis
+) -> None:
+    broker.lpush("rescan", "a", "b")
+    broker.hset("unacked", "tag", "message")
+    storage.put("quarantine/room-1/segment/live.json", b"{}")
+
+    found = read_status(config)
+
+    assert found.reachable
+    assert {lane.name: lane.waiting for lane in found.lanes} == {"live": 0, "review": 0, "rescan": 2}
+    assert (found.in_work, found.quarantined, found.workers, found.engines) == (1, 1, (), ())
+
+
+def test_a_worker_is_listed_with_the_lanes_it_takes(config: Config, storage: Storage, wait_until: WaitUntil) -> None:
+    with plain_worker(config, "live,review"):
+        wait_until(lambda: read_status(config).workers, "the worker answers", timeout_s=60)
+        found = read_status(config)
+
+    assert found.workers is not None
+    (worker,) = found.workers
+    assert (set(worker.lanes), worker.active) == ({"live", "review"}, 0)
+    assert [lane.workers for lane in found.lanes] == [1, 1, 0]
+
+
+def test_an_engine_is_listed_while_its_heartbeat_lives(config: Config, storage: Storage, broker: redis.Redis) -> None:
+    slot = {"checkpoint": {"id": "open-nsfw", "digest": "a" * 64, "session": "torch"}, "items": 7}
+    beat = {"host": "host-1", "ready": True, "device": "cpu", "rss_bytes": 2**20, "slots": {"vision.nudity": slot}}
+    broker.set("liverisk:engine:host-1", json.dumps(beat), ex=60)
+
+    found = read_status(config)
+
+    assert found.engines is not None
+    (engine,) = found.engines
+    assert (engine.host, engine.ready, engine.slots["vision.nudity"].items) == ("host-1", True, 7)
+
+
+def test_a_broker_that_is_away_is_said_and_the_store_still_shown(config: Config, storage: Storage) -> None:
+    away = config.model_copy(
+        update={"broker": config.broker.model_copy(update={"url": SecretStr("redis://127.0.0.1:1/0")})}
+    )
+
+    found = read_status(away)
+
+    assert (found.reachable, found.broker.answers, found.store.answers) == (False, False, True)
+    assert (found.workers, found.engines, found.in_work) == (None, None, None)
+
+
+def test_a_store_without_its_bucket_does_not_answer(config: Config) -> None:
+    found = read_status(config)
+
+    assert (found.reachable, found.broker.answers, found.store.answers, found.quarantined) == (False, True, False, None)
+
+
+def test_recent_segments_are_summed_up_by_coverage_and_latency(broker: redis.Redis) -> None:
+    whole = record(0, verdict("scam", "high"), latency_s=1.0)
+    note_done(broker, whole)
+    note_done(broker, record(1, coverage={"speech": unexamined("deadline", 10)}, latency_s=3.0))
+    note_done(broker, record(2, run="rescan-1", latency_s=90_000.0))
+    broker.rpush("liverisk:stats:recent", "from another version")
+
+    found = summary(broker, now=whole.processing.finished_at + timedelta(minutes=1))
+
+    assert found is not None
+    assert found.latency_s is not None
+    assert (found.segments, found.flagged, found.whole) == (3, 1, 2)
+    assert (found.latency_s.p50, found.latency_s.p95) == (1.0, 3.0)
+    assert found.lacking == {"speech deadline": 1}
+    assert summary(broker, now=whole.processing.finished_at + timedelta(hours=1)) is None

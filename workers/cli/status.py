@@ -1,0 +1,129 @@
+"""`liverisk status`: one screen of the pool."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from workers.cli.config import configured
+from workers.cli.main import CommandError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from workers.config import Config
+    from workers.recent import Summary
+    from workers.status import Engine, Lane, Status, Worker
+
+EVERY_S = 2.0
+
+
+@click.command()
+@click.option("--watch", is_flag=True, help="Again and again, until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a look.")
+@click.pass_obj
+def status(chosen: Path | None, watch: bool, as_json: bool) -> None:
+    """Print lanes, workers, engines, slots and coverage. Ends with 3 when broker or store is unreachable."""
+    from workers.status import read_status
+
+    config = configured(chosen)
+    if watch:
+        _watch(config, as_json=as_json)
+        return
+    found = read_status(config)
+    click.echo(_json(found) if as_json else "\n".join(screen(found)))
+    if not found.reachable:
+        away = [name for name, piece in (("broker", found.broker), ("store", found.store)) if not piece.answers]
+        raise CommandError(f"{' and '.join(away)} not answering; is `liverisk up` running?")
+
+
+def screen(found: Status) -> Iterator[str]:
+    """The lines of one screen; whatever does not answer has its line too."""
+    yield f"{found.at:%F %T}Z"
+    for name, piece in (("broker", found.broker), ("store", found.store)):
+        yield f"{name:<8} {'ok' if piece.answers else 'NOT ANSWERING'}  {piece.detail}"
+    for lane in found.lanes:
+        yield f"{'lane':<8} {_lane(lane)}"
+    yield f"{'in work':<8} {_number(found.in_work)} delivered and not yet acknowledged"
+    yield from _rows("worker", None if found.workers is None else [_worker(one) for one in found.workers])
+    yield from _rows("engine", None if found.engines is None else [_engine(one) for one in found.engines])
+    for engine in found.engines or ():
+        for name, slot in engine.slots.items():
+            yield (
+                f"{'  slot':<8} {name}: {slot.checkpoint.id}@{slot.checkpoint.digest[:12]} {slot.checkpoint.session}, "
+                f"{slot.items} items in {slot.batches} batches, {slot.failed} failed, {slot.waiting} waiting"
+            )
+    yield from _recent(found.recent) if found.broker.answers else _rows("recent", None)
+    yield f"quarantine {_number(found.quarantined)}"
+
+
+def _watch(config: Config, *, as_json: bool) -> None:
+    """Looks until interrupted. A terminal is redrawn, a log gets one screen after another."""
+    from workers.status import read_status
+
+    try:
+        while True:
+            found = read_status(config)
+            if sys.stdout.isatty() and not as_json:
+                click.clear()
+            click.echo(_json(found) if as_json else "\n".join((*screen(found), "")))
+            time.sleep(EVERY_S)
+    except KeyboardInterrupt:
+        return
+
+
+def _json(found: Status) -> str:
+    from pydantic import TypeAdapter
+
+    from workers.status import Status
+
+    return TypeAdapter(Status).dump_json(found).decode()
+
+
+def _rows(name: str, lines: list[str] | None) -> Iterator[str]:
+    if lines is None:
+        yield f"{name:<8} NOT ANSWERING"
+    elif not lines:
+        yield f"{name:<8} none"
+    else:
+        yield from (f"{name:<8} {line}" for line in lines)
+
+
+def _lane(lane: Lane) -> str:
+    takers = "" if lane.workers is None else f", taken by {lane.workers} workers"
+    alarm = "  NOBODY TAKES IT" if lane.workers == 0 and lane.waiting else ""
+    return f"{lane.name:<7} {_number(lane.waiting)} waiting{takers}{alarm}"
+
+
+def _worker(worker: Worker) -> str:
+    busy = f"{_number(worker.active)} of {_number(worker.concurrency)} busy"
+    return f"{worker.name}  pid {_number(worker.pid)}, {busy}, lanes {' '.join(worker.lanes) or 'none'}"
+
+
+def _engine(engine: Engine) -> str:
+    if not engine.readable:
+        return f"{engine.host}  reports what this version cannot read"
+    memory = "?" if engine.rss_bytes is None else f"{engine.rss_bytes / 2**20:.0f} MiB"
+    ready = "ready" if engine.ready else f"NOT READY {engine.progress}".rstrip()
+    attached = _number(engine.attached)
+    return f"{engine.host}  {ready}, {engine.device}, {memory}, pid {_number(engine.pid)}, {attached} attached"
+
+
+def _recent(summary: Summary | None) -> Iterator[str]:
+    if summary is None:
+        yield f"{'recent':<8} no segment finished lately"
+        return
+    after = summary.latency_s
+    late = f"; segment end to record p50 {after.p50:.1f} s, p95 {after.p95:.1f} s" if after else ""
+    minutes = summary.window_s // 60
+    yield f"{'recent':<8} {summary.segments} segments in {minutes} min, {summary.flagged} flagged{late}"
+    lacking = ", ".join(f"{what} {count}" for what, count in summary.lacking.items())
+    yield f"{'coverage':<8} {summary.whole} of {summary.segments} wholly examined{': ' + lacking if lacking else ''}"
+
+
+def _number(value: int | None) -> str:
+    return "?" if value is None else str(value)

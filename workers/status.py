@@ -1,0 +1,225 @@
+"""The state of the pool at one moment: broker, store, lanes, workers, engines, what lately came out.
+
+Everything is asked at once and with short patience. A piece that does not answer is said not to; it is
+never left out, and nothing here changes anything.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import chain
+from typing import Any
+
+import redis
+from celery import Celery
+from kombu.exceptions import OperationalError
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from workers.config import Config
+from workers.quarantine import PREFIX as QUARANTINE
+from workers.recent import Summary, summary
+from workers.storage import Storage, StorageError
+
+LANES = ("live", "review", "rescan")
+PATIENCE_S = 2.0
+REPLIES_S = 1.0
+"""How long workers have to answer; all of it passes, as nobody knows how many there are."""
+ENGINE_KEY = "liverisk:engine:"
+UNACKED = "unacked"
+"""Where the broker's transport keeps messages that were delivered and not yet acknowledged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Whether something outside answers; `detail` is its version, or what went wrong, in a word."""
+
+    answers: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """`waiting` messages, and how many worker processes take from it; null where that could not be asked."""
+
+    name: str
+    waiting: int | None
+    workers: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One worker process. `active` segments of at most `concurrency` at a time; `pid` on its own host."""
+
+    name: str
+    pid: int | None
+    concurrency: int | None
+    active: int | None
+    lanes: tuple[str, ...]
+
+
+class Checkpoint(BaseModel):
+    """As a heartbeat names it."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    id: str = "unknown"
+    digest: str = ""
+    session: str = ""
+
+
+class Slot(BaseModel):
+    """One slot of an engine since the engine started; `waiting` items are in its queue."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    checkpoint: Checkpoint = Checkpoint()
+    batches: int = 0
+    items: int = 0
+    failed: int = 0
+    waiting: int = 0
+
+
+class Engine(BaseModel):
+    """One engine as its host last reported it. Fields that this version does not know are passed over."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    host: str = "unknown"
+    ready: bool = False
+    device: str = "unknown"
+    pid: int | None = None
+    rss_bytes: int | None = None
+    attached: int | None = None
+    progress: str = ""
+    slots: dict[str, Slot] = {}
+    readable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Null stands for "could not be asked"; an empty tuple for "asked, and there is none"."""
+
+    at: datetime
+    broker: Piece
+    store: Piece
+    lanes: tuple[Lane, ...]
+    in_work: int | None
+    workers: tuple[Worker, ...] | None
+    engines: tuple[Engine, ...] | None
+    recent: Summary | None
+    quarantined: int | None
+
+    @property
+    def reachable(self) -> bool:
+        """Whether segments can be queued and stored at all."""
+        return self.broker.answers and self.store.answers
+
+
+@dataclass(frozen=True, slots=True)
+class _Queue:
+    """What the broker's store knows."""
+
+    version: str
+    waiting: dict[str, int]
+    in_work: int
+    engines: tuple[Engine, ...]
+    recent: Summary | None
+
+
+def read_status(config: Config) -> Status:
+    """Asks every piece. Never raises for one that is away."""
+    queue: _Queue | None = None
+    with ThreadPoolExecutor(1) as pool:
+        stored = pool.submit(_quarantined, config)
+        try:
+            queue = _queue(config)
+            broker = Piece(True, queue.version)
+        except (redis.RedisError, ValueError) as error:
+            broker = Piece(False, type(error).__name__ if isinstance(error, redis.RedisError) else str(error))
+        workers = _workers(config) if queue else None
+        quarantined = stored.result()
+    taking = list(chain.from_iterable(worker.lanes for worker in workers or ()))
+    return Status(
+        at=datetime.now(UTC),
+        broker=broker,
+        store=Piece(False, quarantined) if isinstance(quarantined, str) else Piece(True, config.store.bucket),
+        lanes=tuple(
+            Lane(name, queue.waiting[name] if queue else None, taking.count(name) if workers is not None else None)
+            for name in LANES
+        ),
+        in_work=queue.in_work if queue else None,
+        workers=workers,
+        engines=queue.engines if queue else None,
+        recent=queue.recent if queue else None,
+        quarantined=None if isinstance(quarantined, str) else quarantined,
+    )
+
+
+def parse_engine(host: str, raw: bytes) -> Engine:
+    """The engine that a heartbeat describes; one that cannot be read is there, not ready and not readable."""
+    try:
+        return Engine.model_validate_json(raw)
+    except ValidationError:
+        return Engine(host=host, readable=False)
+
+
+def _queue(config: Config) -> _Queue:
+    if config.broker.url is None:
+        raise ValueError("no broker is configured")
+    with redis.Redis.from_url(
+        config.broker.url.get_secret_value(), socket_timeout=PATIENCE_S, socket_connect_timeout=PATIENCE_S
+    ) as client:
+        keys = sorted(client.scan_iter(match=f"{ENGINE_KEY}*", count=1000))
+        beats = [(key.decode().removeprefix(ENGINE_KEY), client.get(key)) for key in keys]
+        info: dict[str, Any] = client.info("server")
+        return _Queue(
+            version=f"{info.get('server_name', 'redis')} {info.get('valkey_version') or info['redis_version']}",
+            waiting={lane: int(client.llen(lane)) for lane in LANES},
+            in_work=int(client.hlen(UNACKED)),
+            engines=tuple(parse_engine(host, raw) for host, raw in beats if isinstance(raw, bytes)),
+            recent=summary(client),
+        )
+
+
+def _workers(config: Config) -> tuple[Worker, ...] | None:
+    """The workers that answer a broadcast; None when it could not be sent."""
+    if config.broker.url is None:
+        return None
+    app = Celery("liverisk", broker=config.broker.url.get_secret_value(), set_as_current=False)
+    app.conf.broker_transport_options = {"socket_timeout": PATIENCE_S, "socket_connect_timeout": PATIENCE_S}
+    app.conf.broker_connection_timeout = PATIENCE_S
+    try:
+        with ThreadPoolExecutor(3) as pool:
+            asked = [
+                pool.submit(app.control.broadcast, question, reply=True, timeout=REPLIES_S)
+                for question in ("stats", "active", "active_queues")
+            ]
+            stats, active, queues = (_by_worker(answer.result()) for answer in asked)
+    except (OSError, OperationalError, redis.RedisError):
+        return None
+    finally:
+        app.close()
+    return tuple(
+        Worker(
+            name=name,
+            pid=stats[name].get("pid"),
+            concurrency=stats[name].get("pool", {}).get("max-concurrency"),
+            active=len(active[name]) if name in active else None,
+            lanes=tuple(queue["name"] for queue in queues.get(name, ())),
+        )
+        for name in sorted(stats)
+    )
+
+
+def _by_worker(replies: list[dict[str, Any]] | None) -> dict[str, Any]:
+    return {name: said for reply in replies or () for name, said in reply.items()}
+
+
+def _quarantined(config: Config) -> int | str:
+    """How many messages were put aside, or what the store's failure is called."""
+    try:
+        return sum(1 for _ in Storage(config.store).keys(QUARANTINE))
+    except StorageError as error:
+        return str(error)
