@@ -85,9 +85,14 @@ def examine_screen(
         for line in read.get(by, ()):
             if line.confidence >= settings.min_screen_confidence:
                 shown.setdefault(normalise(line.text).text, []).append((frames[index].at_s, line))
-    texts = tuple(_screen_text(key, seen) for key, seen in shown.items() if key)
-    failed = why.MODEL_FAILED if errors else None
-    return texts, _coverage(frames, chosen, set(errors), failed, next(iter(errors.values()), None))
+    # Clocks, scores and prices change in every frame and say nothing that a text model could judge.
+    worded = {key: seen for key, seen in shown.items() if any(character.isalpha() for character in key)}
+    seen = _coverage(
+        frames, chosen, set(errors), why.MODEL_FAILED if errors else None, next(iter(errors.values()), None)
+    )
+    if len(worded) < len(shown):
+        seen = seen.model_copy(update={"skipped": {**seen.skipped, "no_letters": len(shown) - len(worded)}})
+    return tuple(_screen_text(key, places) for key, places in worded.items()), seen
 
 
 def _screen_text(normalised: str, seen: Sequence[tuple[float, ScreenLine]]) -> TextObservation:

@@ -22,12 +22,10 @@ from pydantic import JsonValue
 from workers.classify import AWAY, Bench, classify, place_of
 from workers.config import Config, ConfigError
 from workers.engine.bootstep import EngineStep
+from workers.lanes import LANES, Lane
 from workers.parenthood import end_with_parent
 
 logger = logging.getLogger(__name__)
-
-LANES = ("live", "review", "rescan")
-"""In the order in which they are served."""
 
 CLASSIFY = "liverisk.classify"
 """The task's name is contract: clients in any language send it."""
@@ -105,13 +103,13 @@ def _register(app: Celery, config: Config) -> None:
         run_once(manifest, current_lane(app), opened)
 
 
-def current_lane(app: Celery) -> str:
+def current_lane(app: Celery) -> Lane:
     """The lane that the running task's message came through."""
     lane = (app.current_task.request.delivery_info or {}).get("routing_key")
-    return lane if lane in LANES else LANES[0]
+    return next((known for known in LANES if known == lane), LANES[0])
 
 
-def run_once(message: JsonValue, lane: str, opened: Callable[[], Bench]) -> None:
+def run_once(message: JsonValue, lane: Lane, opened: Callable[[], Bench]) -> None:
     """One delivery. `Reject` puts the message back; how often that happens is `classify`'s to count.
 
     `opened` gives the process's bench: made in the child at its first segment, as connections must not

@@ -33,6 +33,8 @@ from workers.config import Config
 from workers.engine.client import EngineClient
 from workers.engine.errors import CheckpointGone, EngineUnavailable
 from workers.fetch import OutsideMedia, check_reach, fetch_segment
+from workers.lanes import Lane
+from workers.recent import note_done
 from workers.records import read_record, record_key_of, write_record
 from workers.state import StreamState, connect
 from workers.storage import Storage, StorageError
@@ -55,6 +57,7 @@ class Bench:
 
     config: Config
     storage: Storage
+    redis: redis.Redis
     state: StreamState
     engine: EngineClient
     policies: Policies
@@ -64,10 +67,12 @@ class Bench:
     @classmethod
     def open(cls, config: Config) -> Bench:
         cards = read_cards(config.cards_directory)
+        client = connect(config)
         return cls(
             config=config,
             storage=Storage(config.store),
-            state=StreamState(connect(config), config.state.ttl_s),
+            redis=client,
+            state=StreamState(client, config.state.ttl_s),
             engine=EngineClient(config),
             policies=read_policies(config.policies_file),
             labels={name: card.fields.labels for name, card in cards.items()},
@@ -75,7 +80,7 @@ class Bench:
         )
 
 
-def classify(message: JsonValue, bench: Bench, *, lane: str) -> Outcome:
+def classify(message: JsonValue, bench: Bench, *, lane: Lane) -> Outcome:
     """Brings one message to its end. Raises only what is worth trying again."""
     try:
         manifest = parse_manifest(dict(message) if isinstance(message, dict) else {})
@@ -105,6 +110,8 @@ def classify(message: JsonValue, bench: Bench, *, lane: str) -> Outcome:
         bench.state.note_failure(name, f"{type(error).__name__} at {place_of(error)}")
         raise
     bench.state.forget_attempts(name)
+    with suppress(redis.RedisError):
+        note_done(bench.redis, record)
     logger.info(
         "segment done segment=%s lane=%s latency_s=%.2f worked_s=%.2f flagged=%s unexamined=%s",
         name,
@@ -123,7 +130,7 @@ def place_of(error: BaseException) -> str:
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "unknown"
 
 
-def _examined(manifest: SegmentManifest, bench: Bench, lane: str, attempt: int) -> Record:
+def _examined(manifest: SegmentManifest, bench: Bench, lane: Lane, attempt: int) -> Record:
     """The record of this segment; nothing is stored yet."""
     started_at = datetime.now(UTC)
     worker = bench.config.worker
@@ -222,7 +229,7 @@ def _remember(record: Record, bench: Bench) -> None:
 
 
 def _put_aside(
-    message: JsonValue, bench: Bench, reason: quarantine.Reason, detail: str, lane: str, attempts: int = 1
+    message: JsonValue, bench: Bench, reason: quarantine.Reason, detail: str, lane: Lane, attempts: int = 1
 ) -> Outcome:
     key = quarantine.put_aside(bench.storage, message, reason=reason, detail=detail, lane=lane, attempts=attempts)
     logger.warning("segment quarantined key=%s reason=%s", key, reason)

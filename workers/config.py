@@ -18,6 +18,7 @@ from pipelines.cards import CARDS_DIRECTORY, Session
 from pipelines.manifest import one_line
 from pipelines.policies import POLICIES_FILE
 from pipelines.strict import Identifier, Strict
+from workers.lanes import LANES, Lane
 
 SHIPPED_FILE = Path(__file__).resolve().parent.parent / "configs" / "liverisk.yaml"
 ENVIRONMENT_PREFIX = "LIVERISK__"
@@ -65,7 +66,7 @@ class Engine(Strict):
 
 class Worker(Strict):
     concurrency: int = Field(default=2, ge=1, le=512)
-    lanes: tuple[Literal["live", "review", "rescan"], ...] = ("live", "review", "rescan")
+    lanes: tuple[Lane, ...] = LANES
     deadline_s: float = Field(default=30, gt=0, description="then a segment keeps what it has; the rest is `deadline`")
     soft_time_limit_s: int = Field(default=45, ge=1)
     time_limit_s: int = Field(default=55, ge=2)

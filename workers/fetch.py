@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,16 +18,24 @@ from pipelines.decode import DecodeError, decode_audio, decode_image
 from pipelines.manifest import AudioRef, ChatLine, ChatRef, FrameRef, SegmentManifest
 from pipelines.record import Coverage, Modality
 from pipelines.segment import Frame, Segment
-from workers.storage import ObjectMissing, Storage
+from workers.storage import ObjectMissing
 
 _CHAT_LINE = TypeAdapter(ChatLine)
+
+
+class Objects(Protocol):
+    """Where media lie: the store, or a folder beside a manifest."""
+
+    def get(self, key: str, *, offset: int | None = None, length: int | None = None) -> bytes:
+        """The object, or `length` bytes of it from `offset`; `ObjectMissing` when there is none."""
+        ...
 
 
 class OutsideMedia(ValueError):
     """The manifest names an object outside the media prefix; it is not fetched."""
 
 
-def fetch_segment(manifest: SegmentManifest, storage: Storage, *, max_side_px: int) -> Segment:
+def fetch_segment(manifest: SegmentManifest, storage: Objects, *, max_side_px: int) -> Segment:
     """The decoded segment. Raises `StorageError` when the store does not answer."""
     problems: dict[Modality, Coverage] = {}
     with ThreadPoolExecutor(2, thread_name_prefix="fetch") as pool:
@@ -59,7 +68,7 @@ def check_reach(manifest: SegmentManifest, media_prefix: str) -> None:
             raise OutsideMedia(f"{key} is not below {media_prefix}")
 
 
-def _frames(references: Sequence[FrameRef], storage: Storage, max_side_px: int) -> tuple[Frame, ...]:
+def _frames(references: Sequence[FrameRef], storage: Objects, max_side_px: int) -> tuple[Frame, ...]:
     """Objects that hold several frames are fetched once, from the first byte needed to the last."""
     extents: dict[str, tuple[int, int]] = {}
     for reference in references:
@@ -75,7 +84,7 @@ def _frames(references: Sequence[FrameRef], storage: Storage, max_side_px: int) 
     return tuple(frames)
 
 
-def _object(key: str, storage: Storage, extent: tuple[int, int] | None) -> bytes | Coverage:
+def _object(key: str, storage: Objects, extent: tuple[int, int] | None) -> bytes | Coverage:
     try:
         if extent is None:
             return storage.get(key)
@@ -96,7 +105,7 @@ def _frame(reference: FrameRef, content: bytes | Coverage, extent: tuple[int, in
         return Frame(reference.at_s, None, Coverage(status="not", reason=why.UNDECODABLE, detail=str(error)))
 
 
-def _audio(reference: AudioRef | None, storage: Storage, duration_s: float) -> NDArray[np.float32] | Coverage | None:
+def _audio(reference: AudioRef | None, storage: Objects, duration_s: float) -> NDArray[np.float32] | Coverage | None:
     if reference is None:
         return None
     try:
@@ -107,7 +116,7 @@ def _audio(reference: AudioRef | None, storage: Storage, duration_s: float) -> N
         return Coverage(status="not", reason=why.UNDECODABLE, detail=str(error), total=duration_s)
 
 
-def _chat(chat: tuple[ChatLine, ...] | ChatRef | None, storage: Storage) -> tuple[ChatLine, ...] | Coverage | None:
+def _chat(chat: tuple[ChatLine, ...] | ChatRef | None, storage: Objects) -> tuple[ChatLine, ...] | Coverage | None:
     if not isinstance(chat, ChatRef):
         return chat
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 from urllib.parse import urlsplit
 
 from celery import Celery
@@ -11,8 +11,7 @@ from kombu.exceptions import KombuError, OperationalError
 
 from pipelines.manifest import SegmentManifest
 from workers.config import Config
-
-Lane = Literal["live", "review", "rescan"]
+from workers.lanes import Lane
 
 TASK = "liverisk.classify"
 

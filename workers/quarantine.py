@@ -16,6 +16,7 @@ from pydantic import AwareDatetime, JsonValue
 
 from pipelines.manifest import SegmentManifest, parse_manifest
 from pipelines.strict import Strict
+from workers.lanes import Lane
 from workers.storage import Storage
 
 PREFIX = "quarantine/"
@@ -30,7 +31,7 @@ class Entry(Strict):
     detail: str
     attempts: int
     at: AwareDatetime
-    lane: str
+    lane: Lane
     version: str
     message: JsonValue
 
@@ -40,7 +41,7 @@ class QuarantineError(Exception):
 
 
 def put_aside(
-    storage: Storage, message: JsonValue, *, reason: Reason, detail: str, lane: str, attempts: int = 1
+    storage: Storage, message: JsonValue, *, reason: Reason, detail: str, lane: Lane, attempts: int = 1
 ) -> str:
     """Writes the entry and returns its key; the same message for the same reason has one entry."""
     entry = Entry(

@@ -18,11 +18,11 @@ from kombu.exceptions import OperationalError
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from workers.config import Config
+from workers.lanes import LANES
 from workers.quarantine import PREFIX as QUARANTINE
 from workers.recent import Summary, summary
 from workers.storage import Storage, StorageError
 
-LANES = ("live", "review", "rescan")
 PATIENCE_S = 2.0
 REPLIES_S = 1.0
 """How long workers have to answer; all of it passes, as nobody knows how many there are."""

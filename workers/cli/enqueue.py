@@ -15,8 +15,9 @@ from pipelines.manifest import ManifestError, SegmentManifest, parse_manifest
 from workers.cli.config import configured
 from workers.cli.main import CommandError
 from workers.config import Config
+from workers.fetch import OutsideMedia, check_reach, media_keys
+from workers.lanes import LANES
 from workers.publish import Lane, Publisher, PublishError
-from workers.sampler.parcel import lies_below, named_objects
 from workers.storage import Storage, StorageError
 
 LOOKUPS = 8
@@ -69,21 +70,22 @@ def _is_object(text: bytes) -> bool:
 
 def misplaced(found: Found, media_prefix: str) -> Refused | None:
     """A manifest may name only objects below the media prefix, or it could have anything in the store read."""
-    for key in sorted(named_objects(found.manifest)):
-        if not lies_below(key, media_prefix):
-            return Refused(found.place, f"object {key} is not below {media_prefix}")
+    try:
+        check_reach(found.manifest, media_prefix)
+    except OutsideMedia as error:
+        return Refused(found.place, str(error))
     return None
 
 
 def missing(found: Found, absent: frozenset[str]) -> Refused | None:
-    for key in sorted(named_objects(found.manifest) & absent):
+    for key in sorted(media_keys(found.manifest) & absent):
         return Refused(found.place, f"no object {key} in the store; upload media first, or pass --no-check-media")
     return None
 
 
 def absent_objects(found: Iterable[Found], storage: Storage) -> frozenset[str]:
     """The named objects that the store does not have; each is looked up once."""
-    keys = sorted({key for one in found for key in named_objects(one.manifest)})
+    keys = sorted({key for one in found for key in media_keys(one.manifest)})
     with ThreadPoolExecutor(LOOKUPS) as pool:
         return frozenset(key for key, there in zip(keys, pool.map(storage.exists, keys), strict=True) if not there)
 
@@ -102,7 +104,7 @@ def checked(files: Iterable[BinaryIO], config: Config, *, check_media: bool) -> 
 
 @click.command()
 @click.argument("manifests", nargs=-1, required=True, type=click.File("rb"))
-@click.option("--lane", type=click.Choice(["live", "review", "rescan"]), default="live", show_default=True)
+@click.option("--lane", type=click.Choice(LANES), default="live", show_default=True)
 @click.option("--check-media/--no-check-media", default=True, help="Look every named object up first.")
 @click.option("--keep-going", is_flag=True, help="Queue the good ones although some are bad.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from pipelines.manifest import Context, one_line
 from workers.cli.config import configured
 from workers.cli.main import CommandError
+from workers.lanes import LANES
 from workers.publish import Lane, Publisher, PublishError
 from workers.sampler.report import SampleSummary, SegmentReport
 from workers.sampler.run import Order, SampleError
@@ -73,7 +74,7 @@ def _closing(summary: SampleSummary) -> str:
 @click.option("--chat", type=click.Path(path_type=Path), help="JSON Lines: at_s, user, text.")
 @click.option("--follow", is_flag=True, help="Play a recording at its own speed, as if it were live; read chat on.")
 @click.option("--tier", default="default", show_default=True, help="A tier of sampler.tiers: how densely to sample.")
-@click.option("--lane", type=click.Choice(["live", "review", "rescan"]), default="live", show_default=True)
+@click.option("--lane", type=click.Choice(LANES), default="live", show_default=True)
 @click.option("--language", help="As the platform declares it, such as zh.")
 @click.option("--region", help="As the platform declares it, such as CN.")
 @click.option("--viewers", type=click.IntRange(min=0))

@@ -9,6 +9,7 @@ import click
 
 from workers.cli.config import configured
 from workers.cli.main import CommandError
+from workers.lanes import LANES
 
 
 @click.command()
@@ -18,7 +19,7 @@ from workers.cli.main import CommandError
 @click.pass_obj
 def worker(chosen: Path | None, concurrency: int | None, lanes: str | None, log_level: str) -> None:
     """Run one worker of a deployment. TERM finishes the running segments and ends."""
-    from workers.app import LANES, make_app
+    from workers.app import make_app
     from workers.logs import set_up_logging
     from workers.storage import Storage, StorageError
 
@@ -26,10 +27,9 @@ def worker(chosen: Path | None, concurrency: int | None, lanes: str | None, log_
     serve = tuple(lanes.split(",")) if lanes else settings.worker.lanes
     if unknown := set(serve) - set(LANES):
         raise CommandError(f"--lanes: no lane {sorted(unknown)[0]}; there are {', '.join(LANES)}", exit_code=2)
-    if list(serve) != sorted(serve, key=LANES.index):
-        raise CommandError(
-            f"--lanes: the order is the priority; write {','.join(sorted(serve, key=LANES.index))}", exit_code=2
-        )
+    in_order = [lane for lane in LANES if lane in serve]
+    if list(serve) != in_order:
+        raise CommandError(f"--lanes: the order is the priority; write {','.join(in_order)}", exit_code=2)
     set_up_logging(log_level)
     try:
         app = make_app(settings)

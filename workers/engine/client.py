@@ -73,24 +73,25 @@ class EngineClient:
             self.close()
 
     def ask(self, head: Ask, items: Sequence[Item], deadline: float) -> Sequence[Result]:
-        """Results in order, from this engine or the next one that comes up before the deadline."""
+        """Results in order, from this engine or the next one that comes up before the deadline.
+
+        Raises `DeadlinePassed` when the models were too slow, `EngineUnavailable` when there was no engine.
+        """
+        away = False
         while True:
             remaining = deadline - time.monotonic()
             if remaining <= 0:
-                raise DeadlinePassed
+                raise EngineUnavailable("no engine until the deadline") if away else DeadlinePassed
             request = pack_request(head.model_copy(update={"remaining_s": remaining}), items)
             try:
                 reply = self._exchange(request, deadline)
             except (OSError, EOFError):
-                time.sleep(min(RETRY_S, max(0.0, deadline - time.monotonic())))
-                continue
-            if isinstance(reply, Refusal):
-                _raise_unless_passing(reply)
-                time.sleep(min(RETRY_S, max(0.0, deadline - time.monotonic())))
-                continue
-            if isinstance(reply, EngineStatus) or len(reply) != len(items):
-                raise WireError("the answer does not fit the question")
-            return reply
+                reply = Refusal(reason="stopping")
+            if not isinstance(reply, Refusal):
+                return _results(reply, len(items))
+            _raise_unless_passing(reply)
+            away = True
+            time.sleep(min(RETRY_S, max(0.0, deadline - time.monotonic())))
 
     def close(self) -> None:
         """Closes the calling thread's connection."""
@@ -137,6 +138,12 @@ class _RemoteModels:
     def ask(self, slot: str, items: Sequence[Item]) -> Sequence[Result]:
         head = Ask(slot=slot, digest=self._checkpoints[slot].digest, lane=self._lane, remaining_s=None)
         return self._client.ask(head, items, self._deadline)
+
+
+def _results(reply: EngineStatus | Sequence[Result], asked: int) -> Sequence[Result]:
+    if isinstance(reply, EngineStatus) or len(reply) != asked:
+        raise WireError("the answer does not fit the question")
+    return reply
 
 
 def _raise_unless_passing(refusal: Refusal) -> None:

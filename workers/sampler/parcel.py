@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -97,19 +96,4 @@ def _ranges(window: Window, key: str) -> Iterator[FrameRef]:
 
 
 def _json_lines(chat: tuple[ChatLine, ...]) -> bytes:
-    return b"".join(line.model_dump_json().encode() + b"\n" for line in chat)
-
-
-def named_objects(manifest: SegmentManifest) -> frozenset[str]:
-    """Every object that the manifest names."""
-    keys = {frame.key for frame in manifest.frames}
-    if manifest.audio is not None:
-        keys.add(manifest.audio.key)
-    if isinstance(manifest.chat, ChatRef):
-        keys.add(manifest.chat.key)
-    return frozenset(keys)
-
-
-def lies_below(key: str, prefix: str) -> bool:
-    """Whether the key stays below the prefix even for a store that reads keys as paths."""
-    return key.startswith(prefix) and not re.search(r"(^|/)(\.{0,2})(/|$)", key)
+    return b"".join(line.model_dump_json(ensure_ascii=True).encode() + b"\n" for line in chat)

@@ -29,7 +29,7 @@ PROTOCOLS = {
 OPEN_TIMEOUT_S = 10
 READ_TIMEOUT_S = 10
 PLAYLIST_READ_TIMEOUT_S = 30
-"""A live playlist grows by whole segments, so silence between two of them is normal."""
+"""For addresses that end like a playlist: it grows by whole segments, so silence between two of them is normal."""
 
 
 class SourceError(Exception):
@@ -44,6 +44,11 @@ class Address:
     scheme: str
     name: str
     path: Path | None
+
+    @property
+    def read_timeout_s(self) -> int:
+        named_like_playlist = urlsplit(self.url).path.endswith((".m3u8", ".m3u"))
+        return PLAYLIST_READ_TIMEOUT_S if named_like_playlist else READ_TIMEOUT_S
 
     @property
     def recorded_at(self) -> datetime | None:
@@ -84,20 +89,18 @@ class Opened:
             "live_start_index": "-1",
         }
         try:
-            self.container = av.open(where.url, "r", options=options, timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S))
+            self.container = av.open(where.url, "r", options=options, timeout=(OPEN_TIMEOUT_S, where.read_timeout_s))
         except (FFmpegError, OSError) as error:
             raise SourceError(f"{where.name}: {cause(error)}") from None
-        self.playlist: bool = self.container.format.name == "hls"
-        if self.playlist:
-            self.container.read_timeout = PLAYLIST_READ_TIMEOUT_S
+        playlist: bool = self.container.format.name == "hls"
         self.video = self._best("video")
         self.audio = self._best("audio")
         if self.video is None and self.audio is None:
             self.close()
             raise SourceError(f"{where.name}: neither video nor audio in it")
-        sized = not self.playlist and self.container.size > 0
+        sized = not playlist and self.container.size > 0
         self.live: bool = where.path is None and self.container.duration is None and not sized
-        self.spliced: bool = self.playlist or self.container.format.name == "mpegts"
+        self.spliced: bool = playlist or self.container.format.name == "mpegts"
 
     def close(self) -> None:
         self.container.close()
