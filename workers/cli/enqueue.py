@@ -16,8 +16,8 @@ from workers.cli.config import configured
 from workers.cli.main import CommandError
 from workers.config import Config
 from workers.fetch import OutsideMedia, check_reach, media_keys
-from workers.lanes import LANES
-from workers.publish import Lane, Publisher, PublishError
+from workers.lanes import LANES, Lane
+from workers.publish import Publisher, PublishError
 from workers.storage import Storage, StorageError
 
 LOOKUPS = 8

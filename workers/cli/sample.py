@@ -16,8 +16,8 @@ from pydantic import ValidationError
 from pipelines.manifest import Context, one_line
 from workers.cli.config import configured
 from workers.cli.main import CommandError
-from workers.lanes import LANES
-from workers.publish import Lane, Publisher, PublishError
+from workers.lanes import LANES, Lane
+from workers.publish import Publisher, PublishError
 from workers.sampler.report import SampleSummary, SegmentReport
 from workers.sampler.run import Order, SampleError
 from workers.sampler.run import sample as run

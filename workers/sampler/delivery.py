@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import Self
 
 from pipelines.items import SAMPLE_RATE_HZ
-from workers.publish import Lane, Publisher, PublishError
+from workers.lanes import Lane
+from workers.publish import Publisher, PublishError
 from workers.sampler.chat import Cut
 from workers.sampler.parcel import Origin, Parcel, pack
 from workers.sampler.report import SegmentReport

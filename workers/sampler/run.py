@@ -13,7 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 from pipelines.manifest import Context, SamplerSettings
 from pipelines.strict import Identifier
 from workers.config import Config
-from workers.publish import Lane, Publisher
+from workers.lanes import Lane
+from workers.publish import Publisher
 from workers.sampler.chat import ChatFile, ChatFileError
 from workers.sampler.cutting import Cutting
 from workers.sampler.delivery import Delivered, Delivery, DeliveryError

@@ -3,7 +3,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from workers.cli.status import screen
-from workers.status import LANES, Lane, Piece, Status, parse_engine
+from workers.lanes import LANES
+from workers.status import Lane, Piece, Status, parse_engine
 
 AWAY = Status(
     at=datetime(2026, 3, 10, 20, tzinfo=UTC),
