@@ -26,22 +26,23 @@ _database = itertools.count(1)
 
 
 class WaitUntil(Protocol):
-    """Returns what the predicate returned once it is true; fails with the description when the time is up."""
+    """The type of `wait_for`."""
 
     def __call__(self, predicate: Callable[[], object], description: str, *, timeout_s: float = 30) -> object: ...
 
 
+def wait_for(predicate: Callable[[], object], description: str, *, timeout_s: float = 30) -> object:
+    """What the predicate returned once it is true; fails with the description when the time is up."""
+    deadline = time.monotonic() + timeout_s
+    while not (outcome := predicate()):
+        assert time.monotonic() < deadline, f"waited {timeout_s:.0f} s until {description}"
+        time.sleep(0.05)
+    return outcome
+
+
 @pytest.fixture
 def wait_until() -> WaitUntil:
-    def wait(predicate: Callable[[], object], description: str, *, timeout_s: float = 30) -> object:
-        deadline = time.monotonic() + timeout_s
-        while True:
-            if outcome := predicate():
-                return outcome
-            assert time.monotonic() < deadline, f"waited {timeout_s:.0f} s until {description}"
-            time.sleep(0.05)
-
-    return wait
+    return wait_for
 
 
 @pytest.fixture(scope="session")

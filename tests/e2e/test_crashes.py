@@ -1,0 +1,76 @@
+"""Whatever dies in the middle of a run, every segment ends with exactly one whole record."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from pipelines.manifest import SegmentManifest
+from pipelines.record import MODALITIES
+from tests.conftest import wait_for
+from tests.e2e.conftest import Pool
+from tests.segments import store_segment
+from workers.records import record_key_of, record_keys
+from workers.stack.services import Services
+from workers.state import connect
+
+SEGMENTS = 60
+
+
+def kill_child(pool: Pool, services: Services) -> None:
+    pool.children(pool.workers[-1])[0].send_signal(signal.SIGKILL)
+
+
+def kill_worker(pool: Pool, services: Services) -> None:
+    worker = pool.workers[-1]
+    children = pool.children(worker)
+    worker.kill()
+    worker.wait()
+    wait_for(
+        lambda: not any(child.is_running() and child.status() != "zombie" for child in children), "no orphan child"
+    )
+    pool.workers.remove(worker)
+    pool.start_worker()
+
+
+def kill_engine(pool: Pool, services: Services) -> None:
+    import psutil
+
+    engine = pool.engine()
+    assert engine is not None
+    psutil.Process(engine.pid).kill()
+
+
+def kill_broker(pool: Pool, services: Services) -> None:
+    services.valkey.child.kill()
+    services.valkey.start()
+
+
+def done(pool: Pool, manifests: list[SegmentManifest]) -> int:
+    return sum(pool.storage.exists(record_key_of(manifest)) for manifest in manifests)
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("kill", [kill_child, kill_worker, kill_engine, kill_broker])
+def test_every_segment_ends_with_one_whole_record_when(
+    kill: Callable[[Pool, Services], None], pool: Pool, services: Services
+) -> None:
+    wait_for(pool.ready, "the pool is ready", timeout_s=120)
+    stream = kill.__name__.replace("_", "-")
+    manifests = [
+        store_segment(pool.storage, stream, number, chat=[f"hello number {number}"]) for number in range(SEGMENTS)
+    ]
+    pool.send(manifests)
+    wait_for(lambda: done(pool, manifests) >= SEGMENTS // 6, "the run is under way", timeout_s=120)
+    assert done(pool, manifests) < SEGMENTS
+    kill(pool, services)
+    records = pool.records(manifests, timeout_s=240)
+    assert len(list(record_keys(pool.storage, stream_id=stream))) == SEGMENTS
+    for record in records:
+        assert set(record.observations.coverage) == set(MODALITIES)
+        assert {seen.status for seen in record.observations.coverage.values()} == {"examined"}
+        assert all(verdict.examined == "examined" for verdict in record.verdicts)
+    with connect(pool.config) as client:
+        wait_for(lambda: client.llen("live") + client.hlen("unacked") == 0, "no message is left", timeout_s=120)
