@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers.utils import logging as transformers_logging
 
 from pipelines.cards import CardError
+
+transformers_logging.disable_progress_bar()  # a bar for each checkpoint's weights has no place in a pool's log
 
 
 def device_of(device: str) -> torch.device:

@@ -55,9 +55,9 @@ class Whisper:
     beam_size: int
 
     def warm_up(self) -> None:
-        """Decodes noise past the voice gate, so that the encoder and decoder really run."""
+        """Sends noise past the voice gate, so that encoder and decoder really run; a few words are enough."""
         noise = np.random.default_rng(0).normal(0, 0.05, SAMPLE_RATE_HZ).astype(np.float32)
-        prove([self._transcribe(Clip(noise), gated=False)])
+        prove([self._transcribe(Clip(noise), gated=False, max_new_tokens=8)])
 
     def predict(self, items: Sequence[Item]) -> Sequence[Result]:
         return [self._heard(clip) for clip in only(Clip, items)]
@@ -70,7 +70,7 @@ class Whisper:
             return Transcript(language=clip.language, language_probability=0.0, spans=(), speech_s=0.0)
         return self._transcribe(clip, gated=True)
 
-    def _transcribe(self, clip: Clip, *, gated: bool) -> Transcript | Failure:
+    def _transcribe(self, clip: Clip, *, gated: bool, max_new_tokens: int | None = None) -> Transcript | Failure:
         known = clip.language if clip.language in self.model.supported_languages else None
         # Temperature 0 alone: the fallbacks sample, so that one clip would give two transcripts and take
         # up to six times as long. `confidence` and `compression` tell later stages what to distrust.
@@ -80,6 +80,7 @@ class Whisper:
             beam_size=self.beam_size,
             temperature=0.0,
             condition_on_previous_text=False,
+            max_new_tokens=max_new_tokens,
             vad_filter=gated,
             vad_parameters=GATE,
         )

@@ -1,0 +1,139 @@
+"""`liverisk score`: what the models say of one item, in this process, with no service up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from workers.cli.config import configured
+from workers.cli.main import CommandError
+
+if TYPE_CHECKING:
+    from workers.score import AudioScore, ImageScore, Probabilities, Scorer, SegmentScore, TextScore
+
+    Score = TextScore | AudioScore | ImageScore | SegmentScore
+
+SHOWN = 4
+"""Policies printed for a reader; `--json` has them all."""
+
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+@click.command()
+@click.option("--text", help="One text.")
+@click.option("--lines", type=_FILE, help="A file of texts, one a line.")
+@click.option("--image", type=_FILE, help="A JPEG, PNG or WebP file.")
+@click.option("--audio", type=_FILE, help="A FLAC, WAV, Ogg, MP3 or AIFF file.")
+@click.option("--manifest", type=_FILE, help="A segment manifest whose keys are files beside it.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.pass_obj
+def score(
+    chosen: Path | None,
+    text: str | None,
+    lines: Path | None,
+    image: Path | None,
+    audio: Path | None,
+    manifest: Path | None,
+    as_json: bool,
+) -> None:
+    """Print what the configured models say of one item: calibrated probabilities by policy.
+
+    Models are fetched on first use. Ends with 3 when something could not be examined.
+    """
+    asked: list[tuple[tuple[str, ...], Callable[[Scorer], Iterator[Score]]]] = []
+    if text is not None:
+        asked.append((("text",), lambda scorer: scorer.texts([text])))
+    if lines is not None:
+        asked.append((("text",), lambda scorer: scorer.texts(_lines(lines))))
+    if image is not None:
+        asked.append((("vision", "ocr", "text"), lambda scorer: iter([scorer.image(image.read_bytes())])))
+    if audio is not None:
+        asked.append((("speech", "text"), lambda scorer: iter([scorer.audio(audio.read_bytes())])))
+    if manifest is not None:
+        asked.append((("vision", "speech", "ocr", "text"), lambda scorer: iter([scorer.manifest(manifest)])))
+    if len(asked) != 1:
+        raise CommandError("score takes one of --text, --lines, --image, --audio and --manifest", exit_code=2)
+    modalities, ask = asked[0]
+    _run(chosen, modalities, ask, as_json=as_json)
+
+
+def _run(
+    chosen: Path | None, modalities: tuple[str, ...], ask: Callable[[Scorer], Iterator[Score]], *, as_json: bool
+) -> None:
+    from pipelines.cards import CardError
+    from pipelines.checkpoints import CheckpointError
+    from pipelines.decode import DecodeError
+    from pipelines.manifest import ManifestError
+    from pipelines.policies import PolicyError
+    from workers.score import Scorer, SlotMissing
+
+    config = configured(chosen)
+    failed = 0
+    try:
+        with Scorer.open(config, modalities, report=lambda line: click.echo(line, err=True)) as scorer:
+            for found in ask(scorer):
+                click.echo(found.model_dump_json() if as_json else "\n".join(_readable(found)))
+                failed += bool(_missing(found))
+    except (SlotMissing, DecodeError, ManifestError, CardError, PolicyError) as error:
+        raise CommandError(str(error), exit_code=2) from None
+    except CheckpointError as error:
+        raise CommandError(str(error)) from None
+    if failed:
+        raise CommandError(f"{failed} could not be wholly examined")
+
+
+def _lines(path: Path) -> list[str]:
+    """Only line feeds end a line: chat may hold the other separators that Unicode knows."""
+    try:
+        content = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise CommandError(f"{path}: not UTF-8 text", exit_code=2) from None
+    found = [line.strip() for line in content.split("\n")]
+    if not any(found):
+        raise CommandError(f"{path}: no text in it", exit_code=1)
+    return [line for line in found if line]
+
+
+def _missing(found: Score) -> dict[str, str]:
+    """What was not examined, and why."""
+    from workers.score import SegmentScore, TextScore, unexamined
+
+    gaps = {} if type(found) is TextScore else unexamined(getattr(found, "coverage", {}))
+    if not isinstance(found, SegmentScore) and found.error:
+        gaps.setdefault("item", found.error)
+    return gaps
+
+
+def _readable(found: Score) -> Iterator[str]:
+    from workers.score import AudioScore, ImageScore, SegmentScore
+
+    if isinstance(found, SegmentScore):
+        yield f"{found.stream_id} {found.segment_id}: {_top(found.policies)}"
+        for verdict in found.verdicts:
+            if verdict.action != "allow":
+                yield f"  {verdict.policy}: {verdict.severity}, {verdict.action} ({verdict.because})"
+    elif isinstance(found, ImageScore):
+        for slot, scores in found.scores.items():
+            yield f"{slot}: " + ", ".join(f"{label} {value:.3f}" for label, value in scores.items())
+        yield from (f'screen: "{line.text}": {_top(line.policies)}' for line in found.screen)
+        yield f"policies: {_top(found.policies)}"
+    elif isinstance(found, AudioScore):
+        language = f"{found.language} ({found.language_probability:.2f})" if found.language else "none"
+        yield f"language: {language}, {found.speech_s:.1f} s of speech"
+        for span in found.spans:
+            folded = f" [{span.normalised}]" if span.normalised != span.text.casefold() else ""
+            yield f'{span.start_s:6.1f} to {span.end_s:.1f} s: "{span.text}"{folded}: {_top(span.policies)}'
+        yield f"policies: {_top(found.policies)}"
+    else:
+        yield f'{found.language or "--"} "{found.text}": {_top(found.policies)}'
+    yield from (f"not examined: {what} ({reason})" for what, reason in _missing(found).items())
+
+
+def _top(policies: Probabilities | None) -> str:
+    if policies is None:
+        return "not examined"
+    first = sorted(policies.items(), key=lambda item: -item[1])[:SHOWN]
+    return ", ".join(f"{policy} {probability:.3f}" for policy, probability in first) or "no policy spoken for"

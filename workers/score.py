@@ -1,0 +1,279 @@
+"""What the configured models say of one item, without any service: text, image, audio or a whole segment.
+
+Everything but plain text goes through `pipelines.examine`, so that the answer is what the pool's would be.
+An item that could not be examined has no policies at all; that is not the same as policies at zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipelines import coverage as why
+from pipelines.cards import Label, read_cards
+from pipelines.decode import decode_audio, decode_image
+from pipelines.examine import examine
+from pipelines.fusion import evidence_of, fuse
+from pipelines.items import SAMPLE_RATE_HZ, Failure, Line, Scores
+from pipelines.manifest import SegmentManifest, parse_manifest
+from pipelines.models import Models
+from pipelines.policies import Policies, read_policies
+from pipelines.record import Coverage, Observations, TextObservation, Verdict
+from pipelines.segment import ExaminationSettings, Frame, Segment
+from pipelines.strict import Strict
+from pipelines.text.language import language_of
+from pipelines.text.normalise import normalise
+from workers.config import Config, Examination
+from workers.engine.engine import Engine
+from workers.fetch import fetch_segment
+from workers.storage import ObjectMissing
+
+MAX_AUDIO_S = 600.0
+TEXTS_AT_A_TIME = 256
+
+Probabilities = dict[str, float]
+"""Policy -> calibrated probability; policies that no label speaks for are absent."""
+
+
+class MatchedTerm(Strict):
+    """A lexicon's term, how it was written, and which steps of normalisation led from one to the other."""
+
+    term: str
+    surface: str
+    chain: tuple[str, ...]
+
+
+class TextScore(Strict):
+    """`policies` is None when a text slot failed; `error` then names the failure."""
+
+    text: str
+    language: str | None
+    normalised: str
+    terms: tuple[MatchedTerm, ...] = ()
+    policies: Probabilities | None
+    error: str | None = None
+
+
+class SpanScore(TextScore):
+    """A stretch of speech."""
+
+    start_s: float
+    end_s: float
+    confidence: float
+
+
+class AudioScore(TextScore):
+    """`text` and `transcript` are all spans in one, as heard; empty when nobody spoke."""
+
+    transcript: str
+    language_probability: float
+    speech_s: float
+    spans: tuple[SpanScore, ...]
+    coverage: dict[str, Coverage]
+
+
+class ScreenScore(TextScore):
+    """A line read from the image; `box` is left, top, right, bottom as fractions."""
+
+    confidence: float
+    box: tuple[float, float, float, float] | None
+
+
+class ImageScore(Strict):
+    """`scores` is slot -> native label -> native score of the picture itself."""
+
+    scores: dict[str, dict[str, float]]
+    screen: tuple[ScreenScore, ...]
+    policies: Probabilities | None
+    error: str | None = None
+    coverage: dict[str, Coverage]
+
+
+class SegmentScore(Strict):
+    """A whole segment as the first of its stream: fused over its modalities, with no history before it."""
+
+    stream_id: str
+    segment_id: str
+    policies: Probabilities
+    verdicts: tuple[Verdict, ...]
+    coverage: dict[str, Coverage]
+
+
+class SlotMissing(LookupError):
+    """No slot of the configuration examines this kind of item."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Media beside a manifest; a key is a path below the folder."""
+
+    path: Path
+
+    def get(self, key: str, *, offset: int | None = None, length: int | None = None) -> bytes:
+        """The file, or part of it; `ObjectMissing` also for whatever lies outside the folder."""
+        path = (self.path / key).resolve()
+        if not path.is_relative_to(self.path.resolve()) or not path.is_file():
+            raise ObjectMissing(key)
+        content = path.read_bytes()
+        return content if offset is None or length is None else content[offset : offset + length]
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """The models of some slots, and what their labels mean."""
+
+    models: Models
+    labels: Mapping[str, Mapping[str, Label]]
+    policies: Policies
+    examination: Examination
+
+    @classmethod
+    @contextmanager
+    def open(cls, config: Config, modalities: Sequence[str], report: Callable[[str], None]) -> Iterator[Scorer]:
+        """Loads the slots of `modalities` (`text`, `vision`, `speech`, `ocr`); `SlotMissing` if one has none."""
+        slots = {name: slot for name, slot in config.slots.items() if name.partition(".")[0] in modalities}
+        for modality in modalities:
+            if not any(name.partition(".")[0] == modality for name in slots):
+                raise SlotMissing(f"the configuration has no slot for {modality}")
+        cards = read_cards(config.cards_directory)
+        labels = {name: card.fields.labels for name, card in cards.items()}
+        with Engine.load(config.model_copy(update={"slots": slots}), report=report) as engine:
+            yield cls(engine.models("score"), labels, read_policies(config.policies_file), config.examination)
+
+    def texts(self, texts: Sequence[str]) -> Iterator[TextScore]:
+        """One score a text, in order; a few hundred are scored at a time."""
+        for start in range(0, len(texts), TEXTS_AT_A_TIME):
+            observations = [_written(text) for text in texts[start : start + TEXTS_AT_A_TIME]]
+            for slot in self.models.checkpoints:
+                results = self.models.ask(slot, [Line(observation.normalised) for observation in observations])
+                observations = [_with(slot, *pair) for pair in zip(observations, results, strict=True)]
+            yield from map(self._said, observations)
+
+    def image(self, data: bytes) -> ImageScore:
+        """Raises `DecodeError` when the bytes are no image."""
+        picture = decode_image(data, max_side_px=self.examination.frame_side_px)
+        seen = self._examined(Segment(_standing_alone(1.0), frames=(Frame(0.0, picture),)))
+        examined = seen.coverage["frames"].status != "not"
+        return ImageScore(
+            scores=seen.frames[0].scores,
+            screen=tuple(
+                ScreenScore(**self._said(text).model_dump(), confidence=text.confidence, box=text.box)
+                for text in seen.texts
+            ),
+            policies=self._strongest(seen) if examined else None,
+            error=seen.frames[0].error,
+            coverage=_looked_at(seen, "frames", "screen"),
+        )
+
+    def audio(self, data: bytes) -> AudioScore:
+        """Raises `DecodeError` when the bytes are no audio, `ValueError` when there is too much of it."""
+        samples = decode_audio(data, max_s=MAX_AUDIO_S + 1)
+        duration_s = samples.size / SAMPLE_RATE_HZ
+        if duration_s > MAX_AUDIO_S:
+            raise ValueError(f"longer than {MAX_AUDIO_S:.0f} s; cut it into segments with `liverisk sample`")
+        heard = self._examined(Segment(_standing_alone(min(duration_s, 120.0)), audio=samples))
+        speech, seen = heard.speech, heard.coverage["speech"]
+        transcript = " ".join(text.text for text in heard.texts)
+        return AudioScore(
+            text=transcript,
+            transcript=transcript,
+            language=speech.language if speech else None,
+            language_probability=round(speech.language_probability, 4) if speech else 0.0,
+            normalised=normalise(transcript).text,
+            speech_s=round(speech.speech_s, 2) if speech else 0.0,
+            spans=tuple(
+                SpanScore(
+                    **self._said(text).model_dump(),
+                    start_s=text.at_s,
+                    end_s=text.end_s or text.at_s,
+                    confidence=text.confidence,
+                )
+                for text in heard.texts
+            ),
+            policies=self._strongest(heard) if seen.status != "not" else None,
+            error=seen.detail if seen.status == "not" else None,
+            coverage=_looked_at(heard, "speech"),
+        )
+
+    def manifest(self, path: Path) -> SegmentScore:
+        """The segment of a manifest file whose keys are files beside it. Raises `ManifestError`."""
+        manifest = parse_manifest(path.read_bytes())
+        segment = fetch_segment(manifest, Folder(path.parent), max_side_px=self.examination.frame_side_px)
+        seen = self._examined(segment)
+        at = manifest.captured_at.timestamp()
+        verdicts = fuse(evidence_of(seen, self.labels), seen.coverage, self.policies, at=at, history={})
+        return SegmentScore(
+            stream_id=manifest.stream_id,
+            segment_id=manifest.segment_id,
+            policies={verdict.policy: verdict.probability for verdict in verdicts},
+            verdicts=verdicts,
+            coverage=dict(seen.coverage),
+        )
+
+    def _examined(self, segment: Segment) -> Observations:
+        examination = self.examination
+        settings = ExaminationSettings(
+            frame_side_px=examination.frame_side_px,
+            near_duplicates=examination.near_duplicates,
+            near_duplicate_threshold=examination.near_duplicate_threshold,
+            screen_text=examination.screen_text,
+            min_screen_confidence=examination.min_screen_confidence,
+        )
+        return examine(segment, self.models, settings).observations
+
+    def _said(self, text: TextObservation) -> TextScore:
+        alone = Observations(texts=(text,), coverage={}, checkpoints=dict(self.models.checkpoints))
+        return TextScore(
+            text=text.text,
+            language=text.language,
+            normalised=text.normalised,
+            policies=self._strongest(alone) if text.error is None else None,
+            error=text.error,
+        )
+
+    def _strongest(self, seen: Observations) -> Probabilities:
+        """Each policy's strongest item; nothing is pooled."""
+        evidence = evidence_of(seen, self.labels)
+        known = {policy: max(item.probability for item in items) for policy, items in evidence.items() if items}
+        return {policy: known[policy] for policy in self.policies.policies if policy in known}
+
+
+def unexamined(coverage: Mapping[str, Coverage]) -> dict[str, str]:
+    """Modality -> why it was not wholly looked at, harmless reasons left out."""
+    return {
+        modality: seen.reason or seen.status
+        for modality, seen in coverage.items()
+        if seen.status != "examined" and seen.reason not in why.HARMLESS
+    }
+
+
+def _written(text: str) -> TextObservation:
+    return TextObservation(
+        source="chat", at_s=0.0, text=text, normalised=normalise(text).text, language=language_of(text)
+    )
+
+
+def _with(slot: str, observation: TextObservation, result: object) -> TextObservation:
+    if isinstance(result, Scores):
+        return observation.model_copy(update={"scores": {**observation.scores, slot: dict(result.labels)}})
+    error = result.error if isinstance(result, Failure) else type(result).__name__
+    return observation.model_copy(update={"error": error})
+
+
+def _looked_at(seen: Observations, *modalities: str) -> dict[str, Coverage]:
+    return {modality: found for modality, found in seen.coverage.items() if modality in modalities}
+
+
+def _standing_alone(duration_s: float) -> SegmentManifest:
+    """A segment around one item that belongs to no stream."""
+    return SegmentManifest(
+        schema="liverisk.segment",
+        version=1,
+        stream_id="score",
+        segment_id="item",
+        captured_at=datetime.now(UTC),
+        duration_s=max(duration_s, 0.001),
+    )
