@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -22,6 +22,8 @@ from workers.storage import ObjectMissing, Storage
 
 PREFIX = "records/"
 READERS = 8
+Progress = Callable[[int], None]
+"""Is told now and then how many records have been read."""
 READ_AHEAD = 256
 _KEY = re.compile(r"records/date=(?P<date>[^/]+)/stream=(?P<stream>[^/]+)/(?P<segment>[^/]+)/(?P<run>[^/]+)\.json")
 _CLOCK_ID = re.compile(r"\d{8}T\d{6}\.\d{3}Z")
@@ -78,15 +80,20 @@ def parse_record(key: str, raw: bytes) -> Record:
     return record
 
 
-def read_records(storage: Storage, keys: Iterable[str]) -> Iterator[Record | RecordError]:
+def read_records(
+    storage: Storage, keys: Iterable[str], *, tell: Progress | None = None
+) -> Iterator[Record | RecordError]:
     """Each key's record, in order, or what is wrong with it; several are fetched at a time.
 
     A record that is gone counts as damaged. The store failing as a whole raises `StorageError`.
     """
-    remaining = iter(keys)
+    remaining, done = iter(keys), 0
     with ThreadPoolExecutor(READERS) as pool:
         while chunk := list(islice(remaining, READ_AHEAD)):
             yield from pool.map(partial(_read_or_error, storage), chunk)
+            done += len(chunk)
+            if tell is not None:
+                tell(done)
 
 
 def _read_or_error(storage: Storage, key: str) -> Record | RecordError:

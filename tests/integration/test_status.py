@@ -103,4 +103,4 @@ def test_recent_segments_are_summed_up_by_coverage_and_latency(broker: redis.Red
     assert (found.segments, found.flagged, found.whole) == (3, 1, 2)
     assert (found.latency_s.p50, found.latency_s.p95) == (1.0, 3.0)
     assert found.lacking == {"speech deadline": 1}
-    assert summary(broker, now=whole.processing.finished_at + timedelta(hours=1)) is None
+    assert summary(broker, now=whole.processing.finished_at + timedelta(hours=48)) is None

@@ -22,12 +22,15 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from workers.records import Progress
     from workers.storage import Storage
     from workers.verdicts.query import Answer
     from workers.verdicts.show import Shown
 
 TABLE_ROWS = 500
 """Rows of a printed table unless --limit says otherwise."""
+LONG_TAIL = 1000
+"""Records read one by one for an answer, above which compacting is worth a hint."""
 LOG_WIDTH = 180
 """Columns of a table that goes into a file or a log, where no terminal says how wide it is."""
 
@@ -58,7 +61,7 @@ def show(
     from workers.verdicts.show import show_stream
 
     with _storage(chosen) as storage:
-        found = show_stream(storage, stream, run=run, since=since, until=until, every_policy=every_policy)
+        found = show_stream(storage, stream, run=run, since=since, until=until, every_policy=every_policy, tell=_tell())
     if found is None:
         raise CommandError(f"no records of stream {stream} in run {run}{_bounds(since, until)}", exit_code=1)
     if as_json:
@@ -86,7 +89,7 @@ def query(chosen: Path | None, sql: str, as_json: bool, as_csv: bool, limit: int
         raise CommandError("give --json or --csv, not both", exit_code=2)
     with _storage(chosen) as storage:
         try:
-            found = answer(storage, sql, limit=limit or (None if as_json or as_csv else TABLE_ROWS))
+            found = answer(storage, sql, limit=limit or (None if as_json or as_csv else TABLE_ROWS), tell=_tell())
         except QueryError as error:
             raise CommandError(str(error), exit_code=2) from None
     if as_json:
@@ -99,6 +102,10 @@ def query(chosen: Path | None, sql: str, as_json: bool, as_csv: bool, limit: int
         _print_rows(found)
     if found.more:
         click.echo(f"liverisk: only the first {len(found.rows)} rows; give a larger --limit for more", err=True)
+    if found.tail > LONG_TAIL:
+        click.echo(
+            f"liverisk: {found.tail} records were not compacted yet; `verdicts compact` makes this quick", err=True
+        )
     _tell_unreadable([str(error) for error in found.unreadable])
     if not found.rows:
         raise CommandError("no rows", exit_code=1)
@@ -113,7 +120,7 @@ def compact(chosen: Path | None, until: datetime | None, as_json: bool) -> None:
     from workers.verdicts.tables import compact as gather
 
     with _storage(chosen) as storage:
-        done = gather(storage, until=until)
+        done = gather(storage, until=until, tell=_tell())
     if as_json:
         unreadable = [str(error) for error in done.unreadable]
         click.echo(json.dumps({"records": done.records, "parts": done.parts, "unreadable": unreadable}))
@@ -133,6 +140,13 @@ def _storage(chosen: Path | None) -> Iterator[Storage]:
         yield Storage(configured(chosen).store)
     except (StorageError, RecordError, TablesError) as error:
         raise CommandError(str(error)) from None
+
+
+def _tell() -> Progress | None:
+    """Counts on one line of a terminal; a log is spared."""
+    if not sys.stderr.isatty():
+        return None
+    return lambda done: click.echo(f"{done} records read\r", nl=False, err=True)
 
 
 def _tell_unreadable(errors: Sequence[str]) -> None:

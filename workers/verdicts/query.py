@@ -19,9 +19,9 @@ import duckdb
 import pyarrow as pa
 
 from pipelines.record import Record
-from workers.records import RecordError, read_records, record_keys
+from workers.records import Progress, RecordError, read_records, record_keys
 from workers.storage import Storage, StorageError
-from workers.verdicts.rows import TABLES, TableShape
+from workers.verdicts.rows import TABLES
 from workers.verdicts.tables import Tables, read_tables
 
 ROWS_AT_ONCE = 1000
@@ -52,20 +52,19 @@ class Tail:
     unreadable: tuple[RecordError, ...]
 
 
-def answer(storage: Storage, sql: str, *, limit: int | None = None) -> Answer:
+def answer(storage: Storage, sql: str, *, limit: int | None = None, tell: Progress | None = None) -> Answer:
     """What the SQL says of `verdicts`, `segments` and `observations`; at most `limit` rows.
 
     `QueryError` for SQL that is wrong or wants more than reading, `StorageError` when the store fails.
     """
-    tables = read_tables(storage)
-    tail = read_tail(storage, tables)
     with _connection() as connection:
-        statement = _one_select(connection, sql)
+        statement = _checked(connection, sql)
+    tables = read_tables(storage)
+    tail = read_tail(storage, tables, tell)
+    with _connection() as connection:
         try:
             _open_parts(connection, storage, tables)
-            for shape in TABLES:
-                _create_view(connection, shape, [_url(storage, key) for key in tables.parts(shape.name)], tail)
-            connection.execute("SET lock_configuration = true")
+            _create_views(connection, storage, tables, tail)
             reader = connection.execute(statement).to_arrow_reader(ROWS_AT_ONCE)
             rows = tuple(islice(_rows(reader), None if limit is None else limit + 1))
         except duckdb.IOException as error:
@@ -76,10 +75,11 @@ def answer(storage: Storage, sql: str, *, limit: int | None = None) -> Answer:
     return Answer(tuple(reader.schema.names), rows[:limit], more, len(tail.records), tail.unreadable)
 
 
-def read_tail(storage: Storage, tables: Tables) -> Tail:
+def read_tail(storage: Storage, tables: Tables, tell: Progress | None = None) -> Tail:
     """Reads the records that no finished part holds."""
     compacted = tables.compacted
-    found = list(read_records(storage, (key for key in record_keys(storage) if key not in compacted)))
+    keys = (key for key in record_keys(storage) if key not in compacted)
+    found = list(read_records(storage, keys, tell=tell))
     return Tail(
         records=tuple(one for one in found if not isinstance(one, RecordError)),
         unreadable=tuple(one for one in found if isinstance(one, RecordError)),
@@ -104,13 +104,18 @@ def _connection() -> Iterator[duckdb.DuckDBPyConnection]:
         connection.close()
 
 
-def _one_select(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
+def _checked(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
+    """The one SELECT that the SQL is, bound against empty tables: mistakes are told before anything is read."""
     try:
         statements = connection.extract_statements(sql)
+        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+            raise QueryError("give one SELECT statement; results can be read, not changed")
+        connection.execute("SET enable_external_access = false")
+        for shape in TABLES:
+            connection.register(shape.name, shape.table([]))
+        connection.execute(f"EXPLAIN {sql}")
     except duckdb.Error as error:
         raise QueryError(_one_line(error)) from None
-    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-        raise QueryError("give one SELECT statement; results can be read, not changed")
     return statements[0]
 
 
@@ -144,15 +149,17 @@ def _secret(storage: Storage) -> str:
     return f"CREATE SECRET store (TYPE s3, {', '.join(f'{name} {_quoted(value)}' for name, value in options.items())})"
 
 
-def _create_view(connection: duckdb.DuckDBPyConnection, shape: TableShape, urls: Sequence[str], tail: Tail) -> None:
-    """One table out of its parts and the tail's rows, columns in the table's order."""
-    columns = ", ".join(f'"{name}"' for name in shape.schema.names)
-    connection.register(f"{shape.name}_tail", shape.table(tail.records))
-    sources = [f"FROM {shape.name}_tail SELECT {columns}"]
-    if urls:
-        parts = f"read_parquet({_listed(urls)}, hive_partitioning = true, hive_types = {{'date': DATE}})"
-        sources.append(f"FROM {parts} SELECT {columns}")
-    connection.execute(f"CREATE VIEW {shape.name} AS {' UNION ALL '.join(sources)}")
+def _create_views(connection: duckdb.DuckDBPyConnection, storage: Storage, tables: Tables, tail: Tail) -> None:
+    """Each table out of its parts and the tail's rows, columns in the table's order; then locks the settings."""
+    for shape in TABLES:
+        columns = ", ".join(f'"{name}"' for name in shape.schema.names)
+        connection.register(f"{shape.name}_tail", shape.table(tail.records))
+        sources = [f"FROM {shape.name}_tail SELECT {columns}"]
+        if urls := [_url(storage, key) for key in tables.parts(shape.name)]:
+            parts = f"read_parquet({_listed(urls)}, hive_partitioning = true, hive_types = {{'date': DATE}})"
+            sources.append(f"FROM {parts} SELECT {columns}")
+        connection.execute(f"CREATE VIEW {shape.name} AS {' UNION ALL '.join(sources)}")
+    connection.execute("SET lock_configuration = true")
 
 
 def _rows(reader: pa.RecordBatchReader) -> Iterator[tuple[object, ...]]:

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from pipelines.coverage import GAP, HARMLESS, NO_INPUT
 from pipelines.record import ACTIONS, MODALITIES, Action, Coverage, Modality, Record, Severity, Verdict
-from workers.records import RecordError, read_records, record_keys
+from workers.records import Progress, RecordError, read_records, record_keys
 from workers.storage import Storage
 from workers.verdicts.latency import Latency, latency
 from workers.verdicts.timeline import (
@@ -80,9 +80,11 @@ def show_stream(
     since: datetime | None = None,
     until: datetime | None = None,
     every_policy: bool = False,
+    tell: Progress | None = None,
 ) -> Shown | None:
     """What the store has of this stream's segments that start in [since, until); None when it has nothing."""
-    found = list(read_records(storage, record_keys(storage, stream_id=stream_id, since=since, until=until, run=run)))
+    keys = record_keys(storage, stream_id=stream_id, since=since, until=until, run=run)
+    found = list(read_records(storage, keys, tell=tell))
     records = [
         one
         for one in found

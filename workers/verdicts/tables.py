@@ -25,7 +25,7 @@ from pydantic import Field, ValidationError
 from pipelines.manifest import one_line
 from pipelines.record import Record
 from pipelines.strict import Strict
-from workers.records import RecordError, day_of, key_of, read_records, record_keys
+from workers.records import Progress, RecordError, day_of, key_of, read_records, record_keys
 from workers.storage import Storage
 from workers.verdicts.rows import TABLES, TableName
 
@@ -101,7 +101,7 @@ def read_tables(storage: Storage) -> Tables:
     return Tables(tuple(finished), tuple(unfinished))
 
 
-def compact(storage: Storage, *, until: datetime | None = None) -> Compaction:
+def compact(storage: Storage, *, until: datetime | None = None, tell: Progress | None = None) -> Compaction:
     """Gathers every record not yet in a part whose segment starts before `until`; does nothing twice.
 
     Raises `TablesError` when another compaction takes the same turn: what it did is whole, run it again.
@@ -125,6 +125,8 @@ def compact(storage: Storage, *, until: datetime | None = None) -> Compaction:
             batch = _claim(storage, due, turns[day_of(keys[0])])
             _write_parts(storage, batch, due)
             done.append((batch, len(due)))
+        if tell is not None:
+            tell(sum(count for _, count in done))
     return Compaction(len(done) * len(TABLES), sum(count for _, count in done), tuple(unreadable))
 
 
