@@ -1,0 +1,69 @@
+"""What is remembered of streams, in a real Valkey."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import redis
+
+from workers.state import HISTORY_KEPT, StreamState
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def state(broker: redis.Redis) -> StreamState:
+    return StreamState(broker, ttl_s=600)
+
+
+def test_history_is_a_map_from_segment_time_to_probabilities(state: StreamState) -> None:
+    state.remember("room", "live", START, {"scam": 0.5})
+    assert state.history("room", "live") == {START.timestamp(): {"scam": 0.5}}
+
+
+def test_repeated_and_late_segments_leave_the_same_history(state: StreamState) -> None:
+    moments = [START + timedelta(seconds=10 * n) for n in (2, 0, 1, 2, 0)]
+    for moment in moments:
+        state.remember("room", "live", moment, {"scam": moment.second / 100})
+    assert state.history("room", "live") == {m.timestamp(): {"scam": m.second / 100} for m in moments}
+
+
+def test_runs_and_streams_do_not_see_one_another(state: StreamState) -> None:
+    state.remember("room", "live", START, {"scam": 0.5})
+    assert state.history("room", "rescan-1") == {}
+    assert state.history("other", "live") == {}
+
+
+def test_only_the_latest_segments_are_kept(state: StreamState) -> None:
+    for number in range(HISTORY_KEPT + 3):
+        state.remember("room", "live", START + timedelta(seconds=10 * number), {})
+    kept = state.history("room", "live")
+    assert len(kept) == HISTORY_KEPT
+    assert min(kept) == (START + timedelta(seconds=30)).timestamp()
+
+
+def test_attempts_count_starts_and_forgive_what_was_not_the_segments_fault(state: StreamState) -> None:
+    assert [state.start_attempt("a/b/live") for _ in range(3)] == [1, 2, 3]
+    state.excuse_attempt("a/b/live")
+    assert state.start_attempt("a/b/live") == 3
+    state.forget_attempts("a/b/live")
+    assert state.start_attempt("a/b/live") == 1
+
+
+def test_a_streams_language_is_remembered_from_its_first_hearing(state: StreamState) -> None:
+    assert state.language("room") is None
+    state.remember_language("room", "zh")
+    state.remember_language("room", "en")
+    assert state.language("room") == "zh"
+
+
+def test_nothing_is_kept_for_ever(state: StreamState, broker: redis.Redis) -> None:
+    state.remember("room", "live", START, {})
+    state.remember_language("room", "zh")
+    state.start_attempt("a/b/live")
+    state.note_failure("a/b/live", "ValueError at x:1")
+    keys = broker.keys("liverisk:*")
+    assert isinstance(keys, list)
+    assert len(keys) == 4
+    assert all(broker.ttl(key) > 0 for key in keys)
