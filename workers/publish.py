@@ -15,6 +15,8 @@ from workers.lanes import Lane
 
 TASK = "liverisk.classify"
 
+SCHEMES = ("redis", "rediss", "redis+socket", "amqp", "amqps")
+
 _RETRIES = {"max_retries": 3, "interval_start": 0.1, "interval_step": 0.3, "interval_max": 1.0}
 
 
@@ -26,10 +28,13 @@ class Publisher:
     """One connection to the broker, for one thread at a time."""
 
     def __init__(self, config: Config) -> None:
-        """`PublishError` when no broker is configured; connects with the first message."""
+        """`PublishError` when no broker is configured that can be spoken to; connects with the first message."""
         if config.broker.url is None:
             raise PublishError("no broker; run `liverisk up` or set LIVERISK__BROKER__URL")
         url = config.broker.url.get_secret_value()
+        scheme = urlsplit(url).scheme
+        if scheme not in SCHEMES:
+            raise PublishError(f"broker.url: {scheme}:// is unknown; Redis and Valkey are redis:// or rediss://")
         self._broker = f"broker at {urlsplit(url).hostname}"
         self._app = Celery("liverisk-publisher", broker=url, set_as_current=False)
         self._app.conf.update(
@@ -85,4 +90,5 @@ class Publisher:
         self.close()
 
     def _silent(self, error: Exception) -> PublishError:
-        return PublishError(f"{self._broker} does not take messages ({type(error).__name__}); is it running?")
+        cause = type(error.__cause__ or error).__name__
+        return PublishError(f"{self._broker} takes no messages ({cause}); is it running, and is its URL right?")

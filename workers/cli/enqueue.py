@@ -133,7 +133,7 @@ def enqueue(
                     publisher.send(found.manifest, lane)
                     queued += 1
     except (PublishError, StorageError) as error:
-        raise CommandError(f"{error}; {queued} manifests were queued") from None
+        raise CommandError(f"{error}; {queued} were queued before" if queued else str(error)) from None
     if as_json:
         refusals = [{"place": refused.place, "reason": refused.reason} for refused in bad]
         click.echo(json.dumps({"queued": queued, "refused": refusals}))

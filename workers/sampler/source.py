@@ -98,12 +98,18 @@ class Opened:
         if self.video is None and self.audio is None:
             self.close()
             raise SourceError(f"{where.name}: neither video nor audio in it")
-        sized = not playlist and self.container.size > 0
-        self.live: bool = where.path is None and self.container.duration is None and not sized
+        self.live: bool = where.path is None and not self._has_an_end(where, playlist=playlist)
         self.spliced: bool = playlist or self.container.format.name == "mpegts"
 
     def close(self) -> None:
         self.container.close()
+
+    def _has_an_end(self, where: Address, *, playlist: bool) -> bool:
+        """RTMP is taken for live, and FLV says nothing: both carry a made-up duration when the encoder writes one."""
+        if where.scheme in ("rtmp", "rtmps"):
+            return False
+        timed = self.container.duration is not None and self.container.format.name != "flv"
+        return timed or (not playlist and self.container.size > 0)
 
     def _best(self, kind: str) -> av.stream.Stream | None:
         """The track that a player would choose; a cover picture is none."""

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+import redis
+from pydantic import SecretStr
+
+from pipelines.manifest import parse_manifest
+from tests.lanes import messages, queued
+from workers.config import Config
+from workers.publish import Publisher, PublishError
+
+MANIFEST = parse_manifest(
+    {
+        "schema": "liverisk.segment",
+        "version": 1,
+        "stream_id": "room",
+        "segment_id": "s1",
+        "captured_at": "2026-01-31T12:00:00Z",
+        "duration_s": 10,
+        "chat": [{"at_s": 0, "user": "u", "text": "\x00 \u202e 🎉 加我微信"}],
+    }
+)
+
+
+def at(config: Config, url: str) -> Config:
+    return config.model_copy(update={"broker": config.broker.model_copy(update={"url": SecretStr(url)})})
+
+
+@pytest.mark.parametrize("lane", ["live", "review", "rescan"])
+def test_a_manifest_lies_in_its_lane_unchanged(config: Config, broker: redis.Redis, lane: str) -> None:
+    with Publisher(config) as publisher:
+        publisher.check()
+        publisher.send(MANIFEST, lane)  # type: ignore[arg-type]  # one of the three
+    assert queued(broker, lane) == [MANIFEST]
+
+
+def test_the_same_segment_has_the_same_task_id(config: Config, broker: redis.Redis) -> None:
+    again = MANIFEST.model_copy(update={"run": "review-7"})
+    with Publisher(config) as publisher:
+        for manifest in (MANIFEST, MANIFEST, again):
+            publisher.send(manifest)
+    ids = [message["headers"]["id"] for message in messages(broker)]  # type: ignore[index]  # JSON
+    assert ids == ["room/s1/live", "room/s1/live", "room/s1/review-7"]
+
+
+def test_headers_show_no_chat(config: Config, broker: redis.Redis) -> None:
+    with Publisher(config) as publisher:
+        publisher.send(MANIFEST)
+    [message] = messages(broker)
+    assert "微信" not in str(message["headers"])
+
+
+def test_a_dead_broker_is_one_line_without_its_password(config: Config) -> None:
+    with Publisher(at(config, "redis://:hidden@127.0.0.1:9/0")) as publisher:
+        for attempt in (publisher.check, lambda: publisher.send(MANIFEST)):
+            with pytest.raises(PublishError) as refused:
+                attempt()
+            assert "hidden" not in str(refused.value)
+            assert "\n" not in str(refused.value)
+
+
+def test_a_wrong_password_is_one_line(config: Config) -> None:
+    assert config.broker.url is not None
+    host = config.broker.url.get_secret_value().rpartition("@")[2]
+    with (
+        Publisher(at(config, f"redis://:wrong@{host}")) as publisher,
+        pytest.raises(PublishError, match=r"127\.0\.0\.1"),
+    ):
+        publisher.send(MANIFEST)
+
+
+def test_an_address_of_an_unknown_kind_says_which_are_known(config: Config) -> None:
+    with pytest.raises(PublishError, match="redis://"):
+        Publisher(at(config, "valkey://127.0.0.1/0"))
