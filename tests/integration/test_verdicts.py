@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,16 +19,12 @@ from workers.config import Config
 from workers.records import RecordError, canonical, key_of, read_record, read_records, record_keys, write_record
 from workers.storage import Storage
 from workers.verdicts.query import QueryError, answer
-from workers.verdicts.rows import TABLES
+from workers.verdicts.rows import TABLES, TableShape
 from workers.verdicts.tables import Batch, TablesError, compact, read_tables
 
-BY_HOUR = """
-SELECT date_trunc('hour', captured_at) AS hour, stream_id, max(severity_rank) AS worst, max(probability) AS probability
-FROM verdicts
-WHERE policy = 'scam' AND run = 'live'
-GROUP BY ALL
-ORDER BY hour, worst DESC, probability DESC
-"""
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "reading-verdicts.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
+BY_HOUR = EXAMPLES[0]
 
 
 def store(storage: Storage, *records: Record) -> None:
@@ -125,10 +122,17 @@ def test_streams_by_highest_scam_severity_per_hour(storage: Storage) -> None:
     )
 
 
-@pytest.mark.parametrize("table", [shape.name for shape in TABLES])
-def test_the_answer_is_the_same_before_during_and_after_compacting(storage: Storage, table: str) -> None:
+@pytest.mark.parametrize("sql", EXAMPLES)
+def test_every_example_of_the_documentation_runs(storage: Storage, sql: str) -> None:
     store(storage, *evening())
-    sql = f"SELECT * FROM {table} ORDER BY ALL"
+
+    assert answer(storage, sql).columns
+
+
+@pytest.mark.parametrize("shape", TABLES, ids=lambda shape: shape.name)
+def test_the_answer_is_the_same_before_during_and_after_compacting(storage: Storage, shape: TableShape) -> None:
+    store(storage, *evening())
+    sql = f"SELECT {', '.join(shape.schema.names)} FROM {shape.name} ORDER BY ALL"
     before = answer(storage, sql)
 
     compact(storage, until=START + timedelta(seconds=10))

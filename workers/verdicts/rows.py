@@ -97,7 +97,7 @@ _SUMMARY = [
 _OBSERVATION = [
     ("source", pa.string()),
     ("at_s", pa.float64()),
-    ("at", _MOMENT),
+    ("seen_at", _MOMENT),
     ("end_s", pa.float64()),
     ("text", pa.string()),
     ("normalised", pa.string()),
@@ -147,12 +147,12 @@ def _observation_rows(record: Record) -> Iterator[Row]:
         yield {
             **segment,
             "source": "frame",
-            "at": record.captured_at + timedelta(seconds=frame.at_s),
+            "seen_at": record.captured_at + timedelta(seconds=frame.at_s),
             "scores": _scores(frame.scores),
             **frame.model_dump(include={"at_s", "reused_from_s", "thumbnail_hash", "error"}),
         }
     for text in record.observations.texts:
-        yield {**segment, "at": record.captured_at + timedelta(seconds=text.at_s), **_text(text)}
+        yield {**segment, "seen_at": record.captured_at + timedelta(seconds=text.at_s), **_text(text)}
 
 
 def _segment(record: Record) -> Row:

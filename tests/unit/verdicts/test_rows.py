@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from pipelines.policies import POLICY_IDS
-from pipelines.record import FrameObservation
+from pipelines.record import MODALITIES, FrameObservation
 from tests.records import chat_evidence, chat_line, frame_evidence, record, unexamined, verdict
 from workers.verdicts.rows import TABLES, TableShape
 
@@ -32,13 +35,21 @@ def test_a_table_of_no_records_still_has_its_columns(shape: TableShape) -> None:
     assert (table.num_rows, table.schema) == (0, shape.schema)
 
 
+@pytest.mark.parametrize("shape", TABLES, ids=lambda shape: shape.name)
+def test_every_column_is_in_the_documentation(shape: TableShape) -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "reading-verdicts.md").read_text(encoding="utf-8")
+    per_modality = re.compile(rf"({'|'.join(MODALITIES)})_(?=status|reason|detail|examined|total|skipped)")
+
+    assert [name for name in shape.schema.names if f"`{per_modality.sub('', name)}`" not in page] == []
+
+
 def test_a_record_gives_a_row_per_policy_one_per_segment_and_one_per_frame_and_text() -> None:
     counts = {shape.name: shape.table([WHOLE]).num_rows for shape in TABLES}
 
     assert counts == {"verdicts": len(POLICY_IDS), "segments": 1, "observations": 2}
 
 
-def test_only_frames_have_no_text_columns_and_only_verdict_rows_a_policy() -> None:
+def test_a_frame_has_no_text_and_a_line_of_chat_its_users() -> None:
     frame, line = TABLES[2].table([WHOLE]).to_pylist()
 
     assert (frame["source"], frame["text"], frame["reused_from_s"]) == ("frame", None, -1.0)
