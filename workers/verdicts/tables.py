@@ -107,7 +107,9 @@ def compact(storage: Storage, *, until: datetime | None = None, tell: Progress |
     Raises `TablesError` when another compaction takes the same turn: what it did is whole, run it again.
     """
     tables = read_tables(storage)
-    turns = Counter(batch.date for batch in (*tables.finished, *tables.unfinished))
+    turns: Counter[str] = Counter()
+    for batch in (*tables.finished, *tables.unfinished):
+        turns[batch.date] = max(turns[batch.date], batch.number)
     done: list[tuple[Batch, int]] = []
     unreadable: list[RecordError] = []
     for batch in tables.unfinished:
