@@ -293,8 +293,9 @@ def converted_whisper(folder: Path, *, ruined: bool = False) -> None:
 
 
 def _speech_tokenizer() -> Tokenizer:
-    letters = {letter: index for index, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
-    tokenizer = Tokenizer(BPE(letters, merges=[]))
+    # CTranslate2 knows a multilingual Whisper by the empty token in its vocabulary.
+    tokens = [*sorted(pre_tokenizers.ByteLevel.alphabet()), ""]
+    tokenizer = Tokenizer(BPE({token: index for index, token in enumerate(tokens)}, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     controls = ["endoftext", "startoftranscript", *SPEECH_LANGUAGES, "translate", "transcribe"]
