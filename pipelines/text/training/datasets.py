@@ -17,8 +17,10 @@ from typing import Literal
 from pipelines.policies import POLICY_IDS
 from pipelines.text.training.phrases import Phrase
 
-Split = Literal["train", "calibration", "held-out"]
-SPLITS: tuple[Split, ...] = ("train", "calibration", "held-out")
+Split = Literal["train", "held-out"]
+SPLITS: tuple[Split, ...] = ("train", "held-out")
+
+_MOSTLY: tuple[Split, ...] = (*("train",) * 7, "held-out")
 
 TALK = frozenset({"scam", "gambling", "dangerous_acts", "minor_safety", "regulated_goods"})
 """Policies that comments about other subjects are taken not to be about; wrong for a few lines in a thousand."""
@@ -31,9 +33,13 @@ class DataError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One text; `known` maps a policy to whether the text is about it, and leaves out what nobody knows."""
+    """One text; `known` maps a policy to whether the text is about it, and leaves out what nobody knows.
+
+    Examples of one `group` are too alike to judge each other: they are learned from together or not at all.
+    """
 
     text: str
+    group: str
     known: Mapping[str, bool]
     source: str
     language: str
@@ -61,11 +67,16 @@ def read_examples(directory: Path) -> tuple[Example, ...]:
 
 
 def phrase_examples(phrases: Iterable[Phrase]) -> tuple[Example, ...]:
-    """Phrases as examples. Every eighth template is for calibration and every eighth held out, never single lines:
-    two lines of one template are too alike to judge each other."""
-    splits: tuple[Split, ...] = (*("train",) * 6, "calibration", "held-out")
+    """Phrases as examples. Every eighth template of a policy and language is held out with all its lines."""
     return tuple(
-        Example(phrase.text, _known(phrase), "phrases", phrase.language, splits[phrase.turn % len(splits)])
+        Example(
+            text=phrase.text,
+            group=f"{phrase.policy} {phrase.language} {phrase.turn}",
+            known=_known(phrase),
+            source="phrases",
+            language=phrase.language,
+            split=_MOSTLY[phrase.turn % len(_MOSTLY)],
+        )
         for phrase in phrases
     )
 
@@ -77,7 +88,8 @@ def read_held_out(path: Path) -> tuple[Example, ...]:
         try:
             row = json.loads(line)
             known = {policy: policy in row["policies"] for policy in POLICY_IDS}
-            examples.append(Example(row["text"], known, "held-out lines", row["language"], "held-out"))
+            text = str(row["text"])
+            examples.append(Example(text, text, known, "held-out lines", str(row["language"]), "held-out"))
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{path.name}, line {number}: {type(error).__name__}") from None
     return tuple(examples)
@@ -92,7 +104,7 @@ def _examples(data: DataSet, directory: Path) -> Iterator[Example]:
     chosen = sorted(rows, key=_digest)[: data.most]
     for text in chosen:
         split = data.splits[int(_digest(text)[-6:], 16) % len(data.splits)]
-        yield Example(text, rows[text], data.name, data.language, split)
+        yield Example(text, text, rows[text], data.name, data.language, split)
 
 
 def _digest(text: str) -> str:
@@ -150,12 +162,10 @@ def _moderation(path: Path) -> Iterator[tuple[str, dict[str, bool]]]:
         yield row["prompt"], known | _absent({"scam", "gambling"})
 
 
-_TRAINED: tuple[Split, ...] = (*("train",) * 6, "calibration", "held-out")
-
 DATA_SETS: tuple[DataSet, ...] = (
-    DataSet("COLD train", "cold_train.csv", "zh", 4000, (*("train",) * 7, "calibration"), _cold),
+    DataSet("COLD train", "cold_train.csv", "zh", 4000, ("train",), _cold),
     DataSet("COLD dev", "cold_dev.csv", "zh", 1000, ("held-out",), _cold),
-    DataSet("Moderation half", "openai_moderation_half.jsonl", "en", 1000, _TRAINED, _moderation),
-    DataSet("Davidson", "davidson_tweets.csv", "en", 2500, _TRAINED, _davidson),
-    DataSet("Surge half", "surge_toxicity_half.csv", "en", 1000, _TRAINED, _surge),
+    DataSet("Moderation half", "openai_moderation_half.jsonl", "en", 1000, _MOSTLY, _moderation),
+    DataSet("Davidson", "davidson_tweets.csv", "en", 2500, _MOSTLY, _davidson),
+    DataSet("Surge half", "surge_toxicity_half.csv", "en", 1000, _MOSTLY, _surge),
 )

@@ -1,7 +1,8 @@
-"""One logistic regression per policy on frozen embeddings, then Platt scaling on examples it did not learn from."""
+"""One logistic regression per policy on frozen embeddings, then Platt scaling on folds it did not learn from."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,13 +13,13 @@ from sklearn.linear_model import LogisticRegression
 from pipelines.cards import Calibration
 from pipelines.policies import POLICY_IDS
 from pipelines.text.embedding_head import Head
-from pipelines.text.training.datasets import Example, Split
+from pipelines.text.training.datasets import Example
 
-STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
-"""Inverse regularisation strengths tried per policy; the calibration split chooses."""
+STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3)
+"""Inverse regularisation strengths tried per policy; loss on folds left out chooses."""
+FOLDS = 4
 PHRASE_WEIGHT = 2.0
 """Phrases are what the pool will read; public comments outnumber them."""
-SEED = 7
 
 Floats = NDArray[np.float64]
 
@@ -38,68 +39,86 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Known:
-    """The examples of one split that say something about one policy."""
+    """The training examples that say something about one policy; `folds` keeps groups together."""
 
     vectors: Floats
     truth: NDArray[np.bool_]
     weights: Floats
+    folds: NDArray[np.int64]
 
 
 def fit(examples: Sequence[Example], vectors: NDArray[np.float32]) -> Fitted:
     """The head for all policies. Deterministic: the same examples and vectors give the same numbers."""
-    mean, spread = _scale(examples, vectors)
-    scaled = (vectors.astype(np.float64) - mean) / spread
+    training = [at for at, example in enumerate(examples) if example.split == "train"]
+    kept = [examples[at] for at in training]
+    mean, spread = _scale(vectors[training])
+    scaled = (vectors[training].astype(np.float64) - mean) / spread
     rows, biases = [], []
     calibrations: dict[str, Calibration] = {}
     strengths: dict[str, float] = {}
     for policy in POLICY_IDS:
-        training, judging = (known_of(policy, split, examples, scaled) for split in ("train", "calibration"))
-        weight, bias, strengths[policy] = _best(training, judging)
-        calibrations[policy] = _platt(judging.vectors @ weight + bias, judging)
+        known = _known(policy, kept, scaled)
+        strengths[policy], calibrations[policy] = _choose(known)
+        weight, bias = _regress(known, np.ones(len(known.truth), dtype=np.bool_), strengths[policy])
         rows.append(weight / spread)
         biases.append(bias - float(weight @ (mean / spread)))
     head = Head(POLICY_IDS, np.array(rows, dtype=np.float32), np.array(biases, dtype=np.float32))
     return Fitted(head, calibrations, strengths)
 
 
-def known_of(policy: str, split: Split, examples: Sequence[Example], vectors: Floats) -> Known:
-    """`FitError` when the split lacks positive or negative examples of the policy."""
-    chosen = [at for at, example in enumerate(examples) if example.split == split and policy in example.known]
+def _scale(vectors: NDArray[np.float32]) -> tuple[Floats, Floats]:
+    """Mean and spread per dimension: E5 vectors all lie in one narrow cone."""
+    wide = vectors.astype(np.float64)
+    return wide.mean(axis=0), wide.std(axis=0) + 1e-9
+
+
+def _known(policy: str, examples: Sequence[Example], vectors: Floats) -> Known:
+    """`FitError` when a fold would be left without positive or negative examples of the policy."""
+    chosen = [at for at, example in enumerate(examples) if policy in example.known]
     truth = np.array([examples[at].known[policy] for at in chosen], dtype=np.bool_)
-    if not chosen or truth.all() or not truth.any():
-        raise FitError(f"{policy}: the {split} examples are all alike; add phrases or data")
+    folds = np.array([_fold(examples[at].group) for at in chosen], dtype=np.int64)
+    for value in (False, True):
+        if len(set(folds[truth == value])) < FOLDS:
+            raise FitError(f"{policy}: too few {'positive' if value else 'negative'} examples; add phrases or data")
     weights = np.array([PHRASE_WEIGHT if examples[at].source == "phrases" else 1.0 for at in chosen])
-    return Known(vectors[chosen], truth, weights)
+    return Known(vectors[chosen], truth, weights, folds)
 
 
-def _scale(examples: Sequence[Example], vectors: NDArray[np.float32]) -> tuple[Floats, Floats]:
-    """Mean and spread per dimension of the training examples: E5 vectors all lie in one narrow cone."""
-    training = vectors[[example.split == "train" for example in examples]].astype(np.float64)
-    return training.mean(axis=0), training.std(axis=0) + 1e-9
+def _fold(group: str) -> int:
+    return hashlib.sha256(group.encode()).digest()[0] % FOLDS
 
 
-def _best(training: Known, judging: Known) -> tuple[Floats, float, float]:
-    """Weight, bias and strength of the regression with the least loss on examples it did not see."""
-    found: list[tuple[float, Floats, float, float]] = []
+def _choose(known: Known) -> tuple[float, Calibration]:
+    """The strength with the least loss on left-out folds, and the calibration fitted on their logits."""
+    found: list[tuple[float, float, Calibration]] = []
     for strength in STRENGTHS:
-        model = LogisticRegression(C=strength, class_weight="balanced", max_iter=500, random_state=SEED)
-        model.fit(training.vectors, training.truth, sample_weight=training.weights)
-        weight, bias = model.coef_[0].astype(np.float64), float(model.intercept_[0])
-        logits = judging.vectors @ weight + bias
-        found.append((_loss(logits, judging, _platt(logits, judging)), weight, bias, strength))
-    _, weight, bias, strength = min(found, key=lambda candidate: candidate[0])
-    return weight, bias, strength
+        logits = np.zeros(len(known.truth))
+        for fold in range(FOLDS):
+            out = known.folds == fold
+            weight, bias = _regress(known, ~out, strength)
+            logits[out] = known.vectors[out] @ weight + bias
+        calibration = _platt(logits, known)
+        found.append((_loss(logits, known, calibration), strength, calibration))
+    _, strength, calibration = min(found, key=lambda candidate: candidate[0])
+    return strength, calibration
 
 
-def _platt(logits: Floats, judging: Known) -> Calibration:
+def _regress(known: Known, rows: NDArray[np.bool_], strength: float) -> tuple[Floats, float]:
+    """Weight and bias; the solver suits many more examples than dimensions, and is exact and deterministic."""
+    model = LogisticRegression(C=strength, class_weight="balanced", solver="newton-cholesky", max_iter=50)
+    model.fit(known.vectors[rows], known.truth[rows], sample_weight=known.weights[rows])
+    return model.coef_[0].astype(np.float64), float(model.intercept_[0])
+
+
+def _platt(logits: Floats, known: Known) -> Calibration:
     """Slope and intercept with which logits become probabilities; a falling slope would mean a useless head."""
-    model = LogisticRegression(C=1e3, random_state=SEED)
-    model.fit(logits[:, None], judging.truth, sample_weight=judging.weights)
+    model = LogisticRegression(C=1e3)
+    model.fit(logits[:, None], known.truth, sample_weight=known.weights)
     slope, intercept = max(float(model.coef_[0][0]), 0.0), float(model.intercept_[0])
     return Calibration(slope=round(slope, 4), intercept=round(intercept, 4))
 
 
-def _loss(logits: Floats, judging: Known, calibration: Calibration) -> float:
+def _loss(logits: Floats, known: Known, calibration: Calibration) -> float:
     """Mean log loss, weighted as in training."""
-    signed = np.where(judging.truth, 1, -1) * (calibration.slope * logits + calibration.intercept)
-    return float(np.average(np.logaddexp(0, -signed), weights=judging.weights))
+    signed = np.where(known.truth, 1, -1) * (calibration.slope * logits + calibration.intercept)
+    return float(np.average(np.logaddexp(0, -signed), weights=known.weights))
