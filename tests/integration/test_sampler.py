@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 import socket
 import subprocess
 import threading
@@ -272,6 +273,21 @@ def test_a_recording_that_breaks_off_keeps_what_came_and_says_so(
     ):
         run(Order(f"{base}/short.ts?key=secret", "room", start=START))
     assert len(queued(broker)) == 1
+
+
+@pytest.mark.parametrize("suffix", ["ts", "flv", "mkv"])
+def test_a_damaged_recording_is_sampled_as_far_as_it_can_be_read(
+    media: Path, run: Callable[..., Sampled], tmp_path: Path, suffix: str
+) -> None:
+    damaged = tmp_path / f"damaged.{suffix}"
+    ffmpeg("-i", media / "short.ts", "-c", "copy", damaged)
+    content = bytearray(damaged.read_bytes())
+    chance = random.Random(7)
+    for _ in range(100):
+        content[chance.randrange(len(content) // 4, len(content))] = chance.randrange(256)
+    damaged.write_bytes(content)
+    summary, _ = run(Order(str(damaged), "room", tier="quick"))
+    assert (summary.ended, summary.frames > 0) == ("source ended", True)
 
 
 @pytest.mark.parametrize(

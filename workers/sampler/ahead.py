@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
+import time
 from collections.abc import Generator, Iterator
 from typing import Generic, TypeVar
 
@@ -20,7 +22,11 @@ class _End(Exception):
 class Ahead(Generic[T]):
     """The same items in the same order, at most `depth` of them waiting. Ends early when `stop` is set."""
 
-    def __init__(self, items: Generator[T, None, None], *, depth: int, stop: threading.Event) -> None:
+    def __init__(
+        self, items: Generator[T, None, None], *, depth: int, stop: threading.Event, silence_s: float = math.inf
+    ) -> None:
+        """Waiting longer than `silence_s` for an item is a `TimeoutError`."""
+        self._silence_s = silence_s
         self._items = items
         self._box: queue.Queue[tuple[T | None, Exception | None]] = queue.Queue(depth)
         self._stop = stop
@@ -30,11 +36,14 @@ class Ahead(Generic[T]):
         """Raises what the items raised, after the items before it."""
         thread = threading.Thread(target=self._fill, name="source", daemon=True)
         thread.start()
+        heard = time.monotonic()
         try:
             while not self._stop.is_set():
                 try:
                     item, error = self._box.get(timeout=LOOK_UP_S)
                 except queue.Empty:
+                    if time.monotonic() - heard > self._silence_s:
+                        raise TimeoutError from None
                     continue
                 if isinstance(error, _End):
                     return
@@ -42,6 +51,7 @@ class Ahead(Generic[T]):
                     raise error
                 assert item is not None
                 yield item
+                heard = time.monotonic()
         finally:
             self._left.set()
             thread.join(timeout=2)

@@ -22,6 +22,10 @@ LIVE_INTERLEAVING_S = 1.5
 RECORDED_INTERLEAVING_S = 10.0
 """How far one track may run ahead of the other before a window closes without it; live, waiting costs time."""
 
+LONGEST_SILENCE_S = 60.0
+"""Well beyond every timeout of a read or a connection. A stream that goes on in tracks of other numbers, which PyAV
+never shows, is silent like this; ending lets whoever runs the sampler start it anew."""
+
 SHORTEST_PAUSE_S = 0.02
 
 
@@ -41,7 +45,7 @@ class Cutting:
     def windows(self) -> Iterator[Window]:
         """All windows; a recording that breaks off raises its `SourceError` after the last of them."""
         broken: SourceError | None = None
-        events = Ahead(self._watch.events(), depth=DECODED_AHEAD, stop=self._stop)
+        events = Ahead(self._watch.events(), depth=DECODED_AHEAD, stop=self._stop, silence_s=LONGEST_SILENCE_S)
         self._begin()
         try:
             for event in events:
@@ -52,6 +56,8 @@ class Cutting:
                 yield from self._segmenter.add(event)
         except SourceError as error:
             broken = error
+        except TimeoutError:
+            broken = SourceError(f"no video or audio for {LONGEST_SILENCE_S:.0f} s although the source answers")
         yield from self._segmenter.finish()
         if broken is not None:
             raise broken

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipelines.items import SAMPLE_RATE_HZ
 from workers.config import Sampler
-from workers.sampler.events import Kind, Sight, Sound, Tracks
+from workers.sampler.events import Sight, Sound, Tracks
 from workers.sampler.picture import jpeg
 from workers.sampler.source import Opened
 from workers.sampler.timeline import RECORDED_STEP_S, SPLICED_STEP_S, Timeline
@@ -39,7 +39,7 @@ class Decoding:
         self._resampler: av.AudioResampler | None = None
         self._sounds_like: tuple[str, str, int] | None = None
         self.undecodable = 0
-        if opened.video is not None:
+        if opened.video is not None and opened.video in opened.decodable:
             opened.video.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
 
     @property
@@ -49,10 +49,8 @@ class Decoding:
 
     def events(self) -> Iterator[Tracks | Sight | Sound]:
         """Until the source ends; an `FFmpegError` or `OSError` when it breaks off."""
-        tracks: dict[Kind, av.stream.Stream | None] = {"video": self._opened.video, "audio": self._opened.audio}
-        present = [stream for stream in tracks.values() if stream is not None]
-        yield Tracks(frozenset(kind for kind, stream in tracks.items() if stream is not None))
-        for packet in self._opened.container.demux(present):
+        yield Tracks(self._opened.kinds)
+        for packet in self._packets():
             try:
                 frames = packet.decode()
             except FFmpegError:
@@ -63,6 +61,13 @@ class Decoding:
                     yield self._sight(frame)
                 else:
                     yield from self._sounds(frame)
+
+    def _packets(self) -> Iterator[av.Packet]:
+        """Until the end. PyAV's last flush stumbles over tracks that appeared on the way; by then all are read."""
+        try:
+            yield from self._opened.container.demux(self._opened.decodable)
+        except IndexError:
+            return
 
     def _sight(self, frame: av.VideoFrame) -> Sight:
         duration_s = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0.0

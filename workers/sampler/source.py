@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 import av
 from av.error import FFmpegError
 
+from workers.sampler.events import Kind
+
 CONTAINERS = "mov,mp4,m4a,matroska,webm,mpegts,flv,live_flv,hls,ogg,wav,mp3,aac,flac,avi,mpeg"
 """ffmpeg's demuxer names. Scripts that open other places (concat, dash, image sequences) are absent on purpose."""
 
@@ -89,17 +91,30 @@ class Opened:
             "live_start_index": "-1",
         }
         try:
-            self.container = av.open(where.url, "r", options=options, timeout=(OPEN_TIMEOUT_S, where.read_timeout_s))
+            self.container = av.open(
+                where.url,
+                "r",
+                options=options,
+                timeout=(OPEN_TIMEOUT_S, where.read_timeout_s),
+                metadata_errors="replace",
+            )
         except (FFmpegError, OSError) as error:
             raise SourceError(f"{where.name}: {cause(error)}") from None
         playlist: bool = self.container.format.name == "hls"
         self.video = self._best("video")
         self.audio = self._best("audio")
-        if self.video is None and self.audio is None:
+        tracks: dict[Kind, av.stream.Stream | None] = {"video": self.video, "audio": self.audio}
+        self.kinds = frozenset(kind for kind, track in tracks.items() if track is not None)
+        if not self.decodable:
             self.close()
-            raise SourceError(f"{where.name}: neither video nor audio in it")
+            raise SourceError(f"{where.name}: neither video nor audio in it that can be decoded")
         self.live: bool = where.path is None and not self._has_an_end(where, playlist=playlist)
         self.spliced: bool = playlist or self.container.format.name == "mpegts"
+
+    @property
+    def decodable(self) -> list[av.stream.Stream]:
+        """The tracks that there is a decoder for; one without is carried all the same, so its lack is a gap."""
+        return [track for track in (self.video, self.audio) if track is not None and track.codec_context is not None]
 
     def close(self) -> None:
         self.container.close()

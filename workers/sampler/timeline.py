@@ -13,8 +13,8 @@ STEP_BACK_S = 1.0
 SPLICED_STEP_S = 10.0
 """Containers known for splices (MPEG-TS, HLS): longer steps are restarts. ffmpeg's `dts_delta_threshold`."""
 
-RECORDED_STEP_S = 3600.0
-"""Containers with one clock: a recording may well miss minutes."""
+RECORDED_STEP_S = 600.0
+"""Containers with one clock: a recording may well miss minutes; hours are a damaged stamp."""
 
 
 class Timeline:
