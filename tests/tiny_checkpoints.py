@@ -112,6 +112,44 @@ def image_graph(folder: Path, *, ruined: bool = False) -> None:
     onnx.save(model, folder / "model.onnx")
 
 
+def screen_reader(folder: Path, *, ruined: bool = False) -> None:
+    """PaddleOCR's two graphs: whatever is bright is text, and all of it reads as 字."""
+    heat = helper.make_graph(
+        [
+            helper.make_node("ReduceMean", ["pixels"], ["grey"], axes=[1]),
+            helper.make_node("Mul", ["grey", "factor"], ["scaled"]),
+            helper.make_node("Clip", ["scaled", "zero", "one"], ["heat"]),
+        ],
+        "detector",
+        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["batch", 3, "height", "width"])],
+        [helper.make_tensor_value_info("heat", TensorProto.FLOAT, ["batch", 1, "height", "width"])],
+        [
+            numpy_helper.from_array(np.array(np.nan if ruined else 1, np.float32), "factor"),
+            numpy_helper.from_array(np.array(0, np.float32), "zero"),
+            numpy_helper.from_array(np.array(1, np.float32), "one"),
+        ],
+    )
+    letters = helper.make_graph(
+        [
+            helper.make_node("ReduceMax", ["pixels"], ["column"], axes=[1, 2], keepdims=0),
+            helper.make_node("Unsqueeze", ["column", "last"], ["columns"]),
+            helper.make_node("MatMul", ["columns", "weight"], ["logits"]),
+            helper.make_node("Softmax", ["logits"], ["letters"]),
+        ],
+        "recogniser",
+        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["batch", 3, 48, "width"])],
+        [helper.make_tensor_value_info("letters", TensorProto.FLOAT, ["batch", "width", 3])],
+        [
+            numpy_helper.from_array(np.array([2], np.int64), "last"),
+            numpy_helper.from_array(np.array([[0, 9, 0]], np.float32), "weight"),  # blank, 字, space
+        ],
+    )
+    for name, graph in (("det.onnx", heat), ("rec.onnx", letters)):
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+        model.metadata_props.add(key="character", value="字")
+        onnx.save(model, folder / name)
+
+
 def clip(folder: Path, *, ruined: bool = False) -> None:
     text = {"vocab_size": 64, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     text |= {"intermediate_size": 16, "max_position_embeddings": 16, "eos_token_id": 2}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipelines.cards import CardError, Kind, Label, Session
-from pipelines.items import Clip, Failure, Item, Line, Picture, Result, Scores, Transcript
+from pipelines.items import Clip, Failure, Item, Line, Picture, Result, Scores, ScreenText, Transcript
 from pipelines.kinds import load
 from pipelines.models import Model
 from pipelines.scoring import ModelUnusable
@@ -21,6 +21,15 @@ from tests import tiny_checkpoints as tiny
 def pictures(count: int) -> list[Item]:
     rng = np.random.default_rng(1)
     return [Picture(rng.integers(0, 256, (40 + 8 * n, 64, 3), dtype=np.uint8)) for n in range(count)]
+
+
+def banners(count: int) -> list[Item]:
+    """Black frames with one white bar more each."""
+    frames = [np.zeros((120, 200, 3), dtype=np.uint8) for _ in range(count)]
+    for number, frame in enumerate(frames):
+        for bar in range(number):
+            frame[10 + 30 * bar : 26 + 30 * bar, 20:160] = 255
+    return [Picture(frame) for frame in frames]
 
 
 def clips(count: int) -> list[Item]:
@@ -62,6 +71,7 @@ CASES = {
     "siglip-torch": Case("zero-shot-image-classification", "torch", tiny.siglip, pictures, Scores, PROMPTS),
     "whisper-ctranslate2": Case("whisper", "ctranslate2", tiny.converted_whisper, clips, Transcript, {}),
     "whisper-torch": Case("whisper", "torch", tiny.whisper, clips, Transcript, {}),
+    "paddle-onnx": Case("screen-text", "onnx", tiny.screen_reader, banners, ScreenText, {}),
     "xlmr-torch": Case("text-classification", "torch", tiny.text_classifier, lines, Scores),
     "bert-head-torch": Case("embedding-head", "torch", tiny.embedding_head, lines, Scores),
     "guard-torch": Case("guard", "torch", tiny.guard, lines, Scores, GUARDED),

@@ -1,0 +1,132 @@
+"""The checkpoints that install from the package index, with their real weights. The text head has a file of its own."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from pipelines.cards import CARDS_DIRECTORY, Session, read_card
+from pipelines.checkpoints import ensure
+from pipelines.decode import decode_audio, decode_image
+from pipelines.items import Clip, Line, Picture, Scores, ScreenText, Transcript
+from pipelines.kinds import load
+from pipelines.models import Model
+from pipelines.text.normalise import normalise
+from tests.conftest import SHARED_DATA
+from workers.config import Config
+
+SCREEN_TEXT = Path(__file__).parents[1] / "data" / "screen_text.png"
+
+
+@cache
+def model(checkpoint: str, session: Session) -> Model:
+    """One copy for the whole file: loading takes seconds."""
+    card = read_card(CARDS_DIRECTORY / checkpoint)
+    loaded = load(card, ensure(card, Config().models).folder, session=session, device="cpu", threads=1)
+    loaded.warm_up()
+    return loaded
+
+
+@pytest.fixture
+def recordings() -> Path:
+    folder = SHARED_DATA / "audio"
+    if not folder.is_dir():
+        pytest.skip("needs ../shared/data")
+    return folder
+
+
+def photos() -> list[Picture]:
+    """A temple and a flower."""
+    from sklearn.datasets import load_sample_images
+
+    return [Picture(np.ascontiguousarray(image)) for image in load_sample_images().images]
+
+
+def nudity(session: Session) -> list[float]:
+    results = model("open-nsfw", session).predict(photos())
+    return [result.labels["nsfw"] for result in results if isinstance(result, Scores)]
+
+
+def heard(path: Path) -> Transcript:
+    samples = decode_audio(path.read_bytes(), max_s=60)
+    result = model("whisper-base", "ctranslate2").predict([Clip(samples)])[0]
+    assert isinstance(result, Transcript)
+    return result
+
+
+def read(picture: Picture) -> list[str]:
+    result = model("pp-ocrv6", "onnx").predict([picture])[0]
+    assert isinstance(result, ScreenText)
+    return [line.text for line in result.lines]
+
+
+@pytest.mark.parametrize("session", ["torch", "onnx", "onnx-int8"])
+def test_photos_of_a_temple_and_a_flower_score_low_for_nudity(session: Session) -> None:
+    scores = nudity(session)
+    assert len(scores) == 2
+    assert max(scores) < 0.05
+
+
+def test_torch_and_onnx_say_the_same_of_the_same_photo() -> None:
+    assert nudity("torch") == pytest.approx(nudity("onnx"), abs=1e-6)
+    assert nudity("torch") == pytest.approx(nudity("onnx-int8"), abs=0.02)
+
+
+@pytest.mark.needs_data
+def test_english_speech_is_heard_word_for_word(recordings: Path) -> None:
+    said = heard(recordings / "jfk.flac")
+    words = re.findall(r"\w+", " ".join(span.text for span in said.spans).lower())
+    expected = (
+        "and so my fellow americans ask not what your country can do for you ask what you can do for your country"
+    )
+    assert (said.language, " ".join(words)) == ("en", expected)
+
+
+@pytest.mark.needs_data
+def test_mandarin_speech_is_heard_but_for_one_of_five_characters(recordings: Path) -> None:
+    said = heard(recordings / "chinese.flac")
+    simplified = normalise("".join(span.text for span in said.spans)).text
+    assert said.language == "zh"
+    assert len(simplified) == 5
+    assert sum(a == b for a, b in zip(simplified, "砸自己的脚", strict=True)) >= 4
+
+
+@pytest.mark.parametrize("loudness", [0.0, 0.01, 0.3])
+def test_silence_and_noise_hold_no_speech(loudness: float) -> None:
+    noise = np.random.default_rng(0).normal(0, 1, 10 * 16_000).astype(np.float32) * np.float32(loudness)
+    result = model("whisper-base", "ctranslate2").predict([Clip(noise)])[0]
+    assert isinstance(result, Transcript)
+    assert result.spans == ()
+
+
+def test_chinese_and_latin_banners_are_read_exactly() -> None:
+    picture = decode_image(SCREEN_TEXT.read_bytes(), max_side_px=640)
+    assert read(picture) == ["加微信领红包", "每天赚三千元", "Telegram 8888"]
+
+
+def test_latin_letters_of_a_plain_font_are_read() -> None:
+    image = Image.new("RGB", (640, 360), (20, 60, 90))
+    ImageDraw.Draw(image).text((80, 150), "send money first", fill="white", font=ImageFont.load_default(size=44))
+    assert read(Picture(np.array(image))) == ["send money first"]
+
+
+def test_photos_without_text_have_no_lines() -> None:
+    flower = photos()[1]
+    assert read(flower) == []
+
+
+def test_a_scam_in_three_languages_stands_out_from_a_greeting() -> None:
+    lines = [
+        "加微信 保证每天赚三千",
+        "guaranteed profit, send USDT first",
+        "ganancia garantizada, envía USDT primero",
+        "hello",
+    ]
+    results = model("e5-small-risk", "torch").predict([Line(normalise(line).text) for line in lines])
+    scam = [result.labels["scam"] for result in results if isinstance(result, Scores)]
+    assert min(scam[:3]) > 0.5 > scam[3]
