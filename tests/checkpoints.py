@@ -17,6 +17,8 @@ FILES = {
     "config.json": json.dumps({"id2label": {"0": "normal", "1": "nsfw"}}).encode(),
     "model.safetensors": b"\x02\0\0\0\0\0\0\0{}",
 }
+CHANGED = {**FILES, "model.safetensors": b"\x03\0\0\0\0\0\0\0{ }"}
+"""As usable as `FILES`, and not the same."""
 
 
 def sha256(content: bytes) -> str:

@@ -29,7 +29,7 @@ HEAD = "head.safetensors"
 """The artefact of an embedding head: a linear layer over the encoder's embedding."""
 
 PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-"""How zip archives of pickles and bare pickles begin; no allowed format begins so."""
+"""How zip archives of pickles and bare pickles begin; ONNX, CTranslate2, JSON and text never do."""
 
 NEEDS: dict[Session, tuple[str, ...]] = {
     "torch": ("config.json", "*.safetensors"),
@@ -103,9 +103,11 @@ def unsafe(path: Path, kind: Kind) -> str | None:
     if not (weights or base in NAMES or path.suffix in SUFFIXES):
         return "is not an allowed kind of file (safetensors, ONNX, CTranslate2, JSON, text)"
     with path.open("rb") as file:
-        if file.read(4).startswith(PICKLES):
-            return "is a pickle under another name"
-    return None
+        start = file.read(9)
+    if path.suffix == ".safetensors":
+        # Eight bytes of length and then a JSON object: the length may look like a pickle's first bytes.
+        return None if start[8:] == b"{" else "is not a safetensors file"
+    return "is a pickle under another name" if start.startswith(PICKLES) else None
 
 
 def _licence(card: Card) -> Iterator[Finding]:

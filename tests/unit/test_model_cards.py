@@ -40,7 +40,7 @@ def test_a_card_is_complete(card: Card) -> None:
 def test_the_hub_reads_a_card(card: Card) -> None:
     content = (card.folder / "README.md").read_text(encoding="utf-8")
     data = ModelCard(content, ignore_metadata_errors=False).data
-    assert data.to_dict()["license"] == card.licence
+    assert data["license"] == card.licence
 
 
 @every_card

@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.cards import read_card
 from pipelines.checkpoints import CheckpointError, Lock, ensure, standing, verify
-from tests.checkpoints import FILES, Cards, ensure_in_a_process, pins, sha256, write_files
+from tests.checkpoints import CHANGED, FILES, Cards, ensure_in_a_process, pins, sha256, write_files
 
 
 def lock_of(cards: Cards) -> Lock:
@@ -56,7 +56,7 @@ def test_a_ready_checkpoint_needs_no_source(cards: Cards, models: Path) -> None:
 
 def test_a_damaged_checkpoint_is_got_again_and_said_so(cards: Cards, models: Path) -> None:
     cards.finished()
-    write_files(models / "tiny", {**FILES, "model.safetensors": b"something else"})
+    write_files(models / "tiny", CHANGED)
     said: list[str] = []
     checkpoint = ensure(cards.card(files=pins()), models, progress=said.append)
     assert (checkpoint.folder / "model.safetensors").read_bytes() == FILES["model.safetensors"]
@@ -64,7 +64,7 @@ def test_a_damaged_checkpoint_is_got_again_and_said_so(cards: Cards, models: Pat
 
 
 def test_a_source_with_other_bytes_is_refused_in_one_line(cards: Cards, models: Path) -> None:
-    cards.finished({**FILES, "model.safetensors": b"something else"})
+    cards.finished(CHANGED)
     with pytest.raises(CheckpointError, match=r"^tiny: folder finished gave .*model\.safetensors: has sha256 [^\n]*$"):
         ensure(cards.card(files=pins()), models)
     assert not (models / "tiny").exists()
@@ -107,7 +107,7 @@ def test_a_pull_that_differs_from_the_lock_is_refused(cards: Cards, models: Path
     cards.finished()
     card = cards.card()
     ensure(card, models)
-    cards.finished({**FILES, "model.safetensors": b"\x02\0\0\0\0\0\0\0[]"})
+    cards.finished(CHANGED)
     with pytest.raises(CheckpointError, match=r"model\.safetensors: has sha256"):
         ensure(card, tmp_path / "elsewhere")
 

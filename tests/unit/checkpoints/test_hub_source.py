@@ -9,10 +9,8 @@ from typing import Any
 import pytest
 
 from pipelines.checkpoints import CheckpointError, Lock, ensure
-from tests.checkpoints import FILES, Cards, pins
+from tests.checkpoints import CHANGED, FILES, Cards, pins
 from tests.hub import FIRST_COMMIT, REPOSITORY, SECOND_COMMIT, Hub, running
-
-CHANGED = {**FILES, "model.safetensors": b"\x02\0\0\0\0\0\0\0[]"}
 
 
 @pytest.fixture

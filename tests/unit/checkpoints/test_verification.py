@@ -39,8 +39,17 @@ def test_a_file_that_can_carry_code_is_refused(cards: Cards, models: Path, name:
 
 @pytest.mark.parametrize("content", [pickle.dumps([1]), zipped()], ids=["pickle", "zip"])
 def test_a_pickle_under_another_name_is_refused(cards: Cards, models: Path, content: bytes) -> None:
-    files = {**FILES, "model.safetensors": content}
-    assert "model.safetensors: is a pickle under another name" in findings(cards, models, files)
+    files = {**FILES, "model.onnx": content, "model.safetensors": content}
+    found = findings(cards, models, files)
+    assert "model.onnx: is a pickle under another name" in found
+    assert "model.safetensors: is not a safetensors file" in found
+
+
+def test_a_safetensors_header_as_long_as_a_pickles_first_bytes_is_no_pickle(cards: Cards, models: Path) -> None:
+    header = b"{}".ljust(0x0280)
+    files = {**FILES, "model.safetensors": len(header).to_bytes(8, "little") + header}
+    assert files["model.safetensors"].startswith(b"\x80\x02")
+    assert findings(cards, models, files) == []
 
 
 def test_a_pickle_in_a_source_ends_the_pull_in_one_line(cards: Cards, models: Path) -> None:
