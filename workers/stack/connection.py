@@ -9,6 +9,8 @@ import yaml
 from workers.config import CONNECTION_FILE, Config
 from workers.stack.credentials import write_private
 
+SETTINGS_FILE = "settings.yaml"
+
 
 def environment_of(config: Config) -> dict[str, str]:
     """Environment variables that give a child process these places, whatever its settings files say."""
@@ -39,5 +41,17 @@ def write_connection(config: Config) -> Path:
         },
     }
     path = config.state_directory / CONNECTION_FILE
+    write_private(path, yaml.safe_dump(content))
+    return path
+
+
+def write_settings(config: Config) -> Path:
+    """Writes all settings but the places of broker and store, for children to load; returns where.
+
+    A parent's settings may come from a file named on its command line, or be its own: neither is inherited.
+    """
+    content = config.model_dump(mode="json", exclude={"broker": {"url"}, "store": {"access_key", "secret_key"}})
+    content["engine"]["key"] = config.engine.key.get_secret_value() if config.engine.key else None
+    path = config.state_directory / SETTINGS_FILE
     write_private(path, yaml.safe_dump(content))
     return path

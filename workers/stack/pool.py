@@ -15,7 +15,7 @@ import redis
 from workers.config import Config
 from workers.engine.client import EngineClient
 from workers.engine.errors import EngineUnavailable
-from workers.stack.connection import environment_of, write_connection
+from workers.stack.connection import environment_of, write_connection, write_settings
 from workers.stack.processes import Child, StackError
 from workers.stack.services import Services
 from workers.state import connect
@@ -36,7 +36,12 @@ class LocalPool:
         self.services = Services(base.state_directory)
         self.config = self.services.config(base)
         logs = self.config.state_directory / "logs"
-        environment = {**os.environ, **environment_of(self.config), "LIVERISK__ENGINE__START": "external"}
+        environment = {
+            **os.environ,
+            **environment_of(self.config),
+            "LIVERISK_CONFIG": str(write_settings(self.config)),
+            "LIVERISK__ENGINE__START": "external",
+        }
         worker = [sys.executable, "-m", "workers", "worker"]
         if concurrency:
             worker.append(f"--concurrency={concurrency}")
