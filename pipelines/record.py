@@ -76,7 +76,9 @@ class TextObservation(Strict):
 
 
 class Coverage(Strict):
-    """How much of one modality was looked at. `not` with reason `no_input` means there was nothing to see.
+    """How much of one modality was looked at.
+
+    `examined` with reason `no_input` means there was nothing to look at; fusion never takes that for clean.
 
     `reason` is one of a closed vocabulary (`pipelines.coverage`), `detail` an error class or an object key.
     `examined` and `total` count frames, seconds of audio, frames searched for text, or chat lines;

@@ -112,6 +112,11 @@ def classify(message: JsonValue, bench: Bench, *, lane: Lane) -> Outcome:
     bench.state.forget_attempts(name)
     with suppress(redis.RedisError):
         note_done(bench.redis, record)
+    _log_done(name, lane, record)
+    return "recorded" if written else "known"
+
+
+def _log_done(name: str, lane: Lane, record: Record) -> None:
     logger.info(
         "segment done segment=%s lane=%s latency_s=%.2f worked_s=%.2f flagged=%s unexamined=%s",
         name,
@@ -121,7 +126,6 @@ def classify(message: JsonValue, bench: Bench, *, lane: Lane) -> Outcome:
         ",".join(v.policy for v in record.verdicts if v.action != "allow") or "-",
         ",".join(m for m, seen in record.observations.coverage.items() if seen.status != "examined") or "-",
     )
-    return "recorded" if written else "known"
 
 
 def place_of(error: BaseException) -> str:

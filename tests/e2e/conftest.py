@@ -88,11 +88,14 @@ class Pool:
         return status is not None and status.ready and all(len(self.children(worker)) > 0 for worker in alive)
 
     def children(self, worker: subprocess.Popen[bytes]) -> Sequence[psutil.Process]:
-        """The prefork children; the engine is in a session of its own."""
+        """The prefork children; the engine, started by one of the workers, is not among them."""
+        found = []
         with suppress(psutil.NoSuchProcess):
-            found = psutil.Process(worker.pid).children()
-            return [child for child in found if "engine" not in child.cmdline()]
-        return ()
+            for child in psutil.Process(worker.pid).children():
+                with suppress(psutil.NoSuchProcess):
+                    if child.status() != psutil.STATUS_ZOMBIE and "engine" not in child.cmdline():
+                        found.append(child)
+        return found
 
     def send(self, manifests: Sequence[SegmentManifest]) -> None:
         publisher = Publisher(self.config)

@@ -54,7 +54,7 @@ def test_a_missing_object_is_named_in_the_coverage_and_the_rest_is_examined(pool
     assert (frames.status, frames.reason, frames.examined, frames.total) == ("partly", why.MISSING_OBJECT, 1, 2)
     assert frames.detail == manifest.frames[1].key
     assert record.observations.coverage["chat"].status == "examined"
-    assert next(v for v in record.verdicts if v.policy == "sexual").missing == {"frames": why.MISSING_OBJECT}
+    assert next(v for v in record.verdicts if v.policy == "sexual").missing["frames"] == why.MISSING_OBJECT
 
 
 def test_a_truncated_jpeg_and_a_text_as_audio_are_named_in_the_coverage(pool: Pool) -> None:

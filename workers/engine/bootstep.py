@@ -71,6 +71,8 @@ class EngineSupervisor:
 
     def _look(self) -> bool:
         """One look at the engine, which is started when there is none; whether it is ready."""
+        if self._started is not None and self._started.poll() is not None:
+            self._started = None  # ours lost the race to another worker's, or died: reaped either way
         try:
             status = self._client.status(attach=True)
         except EngineUnavailable:
@@ -87,7 +89,7 @@ class EngineSupervisor:
 
         It reads the same settings as this worker: file and environment are inherited.
         """
-        if self._started is not None and self._started.poll() is None:
+        if self._started is not None:
             return
         logger.info("engine starting")
         self._started = subprocess.Popen(

@@ -22,6 +22,7 @@ from pipelines.cards import read_cards
 from pipelines.checkpoints import Checkpoint, ensure
 from pipelines.items import CheckpointRef, Item, Result
 from pipelines.models import DeadlinePassed, Model, Models
+from workers.checkpoints import s3_fetcher
 from workers.config import Config, Slot
 from workers.engine.batching import LIVE_LANE, Batcher, BatcherCounts
 from workers.engine.errors import CheckpointGone, UnknownSlot
@@ -51,7 +52,9 @@ class Engine:
         cards = read_cards(config.cards_directory)
         handles: dict[str, Handle] = {}
         for name, slot in config.slots.items():
-            checkpoint = ensure(cards[slot.checkpoint], config.models, progress=report)
+            checkpoint = ensure(
+                cards[slot.checkpoint], config.models, fetch_s3=s3_fetcher(config.store), progress=report
+            )
             handles[name] = _load_slot(name, slot, checkpoint, config)
             report(f"{name}: {slot.checkpoint} ready in {handles[name].load_s + handles[name].warm_up_s:.1f} s")
         return cls(handles)
