@@ -102,6 +102,10 @@ class SegmentScore(Strict):
     coverage: dict[str, Coverage]
 
 
+class TooLong(ValueError):
+    """More audio than one item may have."""
+
+
 class SlotMissing(LookupError):
     """No slot of the configuration examines this kind of item."""
 
@@ -169,11 +173,11 @@ class Scorer:
         )
 
     def audio(self, data: bytes) -> AudioScore:
-        """Raises `DecodeError` when the bytes are no audio, `ValueError` when there is too much of it."""
+        """Raises `DecodeError` when the bytes are no audio, `TooLong` when there is too much of it."""
         samples = decode_audio(data, max_s=MAX_AUDIO_S + 1)
         duration_s = samples.size / SAMPLE_RATE_HZ
         if duration_s > MAX_AUDIO_S:
-            raise ValueError(f"longer than {MAX_AUDIO_S:.0f} s; cut it into segments with `liverisk sample`")
+            raise TooLong(f"the audio is longer than {MAX_AUDIO_S:.0f} s; cut it into segments with `liverisk sample`")
         heard = self._examined(Segment(_standing_alone(min(duration_s, 120.0)), audio=samples))
         speech, seen = heard.speech, heard.coverage["speech"]
         transcript = " ".join(text.text for text in heard.texts)

@@ -47,7 +47,8 @@ def score(
     if text is not None:
         asked.append((("text",), lambda scorer: scorer.texts([text])))
     if lines is not None:
-        asked.append((("text",), lambda scorer: scorer.texts(_lines(lines))))
+        texts = _lines(lines)  # read before the models are, so that a wrong file is told at once
+        asked.append((("text",), lambda scorer: scorer.texts(texts)))
     if image is not None:
         asked.append((("vision", "ocr", "text"), lambda scorer: iter([scorer.image(image.read_bytes())])))
     if audio is not None:
@@ -68,7 +69,8 @@ def _run(
     from pipelines.decode import DecodeError
     from pipelines.manifest import ManifestError
     from pipelines.policies import PolicyError
-    from workers.score import Scorer, SlotMissing
+    from pipelines.scoring import ModelUnusable
+    from workers.score import Scorer, SlotMissing, TooLong
 
     config = configured(chosen)
     failed = 0
@@ -77,9 +79,9 @@ def _run(
             for found in ask(scorer):
                 click.echo(found.model_dump_json() if as_json else "\n".join(_readable(found)))
                 failed += bool(_missing(found))
-    except (SlotMissing, DecodeError, ManifestError, CardError, PolicyError) as error:
+    except (SlotMissing, TooLong, DecodeError, ManifestError, CardError, PolicyError) as error:
         raise CommandError(str(error), exit_code=2) from None
-    except CheckpointError as error:
+    except (CheckpointError, ModelUnusable) as error:
         raise CommandError(str(error)) from None
     if failed:
         raise CommandError(f"{failed} could not be wholly examined")
