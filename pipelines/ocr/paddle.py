@@ -85,8 +85,9 @@ class ScreenReader:
 def _box(corners: NDArray[np.float32], width: int, height: int) -> tuple[float, float, float, float]:
     """The upright box around four corners, as fractions of the frame."""
     (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
-    fractions = np.clip([left / width, top / height, right / width, bottom / height], 0, 1).round(4)
-    return (float(fractions[0]), float(fractions[1]), float(fractions[2]), float(fractions[3]))
+    fractions = np.clip(np.array([left / width, top / height, right / width, bottom / height], np.float64), 0, 1)
+    first, second, third, fourth = (round(float(fraction), 4) for fraction in fractions)
+    return first, second, third, fourth
 
 
 def load_screen_reader(card: Card, folder: Path, *, threads: int) -> ScreenReader:

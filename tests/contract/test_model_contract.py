@@ -16,6 +16,7 @@ from pipelines.kinds import load
 from pipelines.models import Model
 from pipelines.scoring import ModelUnusable
 from tests import tiny_checkpoints as tiny
+from tests import tiny_speech
 
 
 def pictures(count: int) -> list[Item]:
@@ -33,7 +34,7 @@ def banners(count: int) -> list[Item]:
 
 
 def clips(count: int) -> list[Item]:
-    return [Clip(tiny.voice(1.5 + n / 2), language=None if n % 2 else "en") for n in range(count)]
+    return [Clip(tiny_speech.voice(1.5 + n / 2), language=None if n % 2 else "en") for n in range(count)]
 
 
 def lines(count: int) -> list[Item]:
@@ -69,8 +70,8 @@ CASES = {
     "graph-onnx": Case("image-classification", "onnx", tiny.image_graph, pictures, Scores),
     "clip-torch": Case("zero-shot-image-classification", "torch", tiny.clip, pictures, Scores, PROMPTS),
     "siglip-torch": Case("zero-shot-image-classification", "torch", tiny.siglip, pictures, Scores, PROMPTS),
-    "whisper-ctranslate2": Case("whisper", "ctranslate2", tiny.converted_whisper, clips, Transcript, {}),
-    "whisper-torch": Case("whisper", "torch", tiny.whisper, clips, Transcript, {}),
+    "whisper-ctranslate2": Case("whisper", "ctranslate2", tiny_speech.converted_whisper, clips, Transcript, {}),
+    "whisper-torch": Case("whisper", "torch", tiny_speech.whisper, clips, Transcript, {}),
     "paddle-onnx": Case("screen-text", "onnx", tiny.screen_reader, banners, ScreenText, {}),
     "xlmr-torch": Case("text-classification", "torch", tiny.text_classifier, lines, Scores),
     "bert-head-torch": Case("embedding-head", "torch", tiny.embedding_head, lines, Scores),

@@ -13,6 +13,7 @@ from pipelines.models import Model
 from pipelines.speech.transformers_whisper import windows_of
 from pipelines.speech.voice import voiced_s
 from tests import tiny_checkpoints as tiny
+from tests import tiny_speech
 
 RNG = np.random.default_rng(0)
 TIME = np.arange(5 * 16_000) / 16_000
@@ -26,7 +27,7 @@ UNSPOKEN = {
 @pytest.fixture(scope="module", params=["ctranslate2", "torch"])
 def whisper(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Model:
     folder = tmp_path_factory.mktemp("whisper")
-    (tiny.whisper if request.param == "torch" else tiny.converted_whisper)(folder)
+    (tiny_speech.whisper if request.param == "torch" else tiny_speech.converted_whisper)(folder)
     return load(tiny.card_of("whisper", (request.param,)), folder, device="cpu", threads=1)
 
 
@@ -37,27 +38,27 @@ def test_where_nobody_speaks_there_are_no_spans(whisper: Model, samples: NDArray
 
 
 def test_a_voice_passes_the_gate_and_says_how_long_it_lasts(whisper: Model) -> None:
-    heard = whisper.predict([Clip(tiny.voice(2.0))])[0]
+    heard = whisper.predict([Clip(tiny_speech.voice(2.0))])[0]
     assert isinstance(heard, Transcript)
     assert heard.speech_s == pytest.approx(2.0, abs=0.5)
 
 
 def test_spans_stay_within_the_clip(whisper: Model) -> None:
-    heard = whisper.predict([Clip(tiny.voice(2.0))])[0]
+    heard = whisper.predict([Clip(tiny_speech.voice(2.0))])[0]
     assert isinstance(heard, Transcript)
     assert all(0 <= span.start_s <= span.end_s <= 2.0 for span in heard.spans)
 
 
 def test_a_given_language_is_taken_as_it_is(whisper: Model) -> None:
-    heard = whisper.predict([Clip(tiny.voice(1.5), language="zh")])[0]
+    heard = whisper.predict([Clip(tiny_speech.voice(1.5), language="zh")])[0]
     assert isinstance(heard, Transcript)
     assert (heard.language, heard.language_probability) == ("zh", 1.0)
 
 
 def test_a_language_that_whisper_does_not_know_is_detected_instead(whisper: Model) -> None:
-    heard = whisper.predict([Clip(tiny.voice(1.5), language="xx")])[0]
+    heard = whisper.predict([Clip(tiny_speech.voice(1.5), language="xx")])[0]
     assert isinstance(heard, Transcript)
-    assert heard.language in tiny.SPEECH_LANGUAGES
+    assert heard.language in tiny_speech.SPEECH_LANGUAGES
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_an_unusable_clip_is_a_failure_and_not_silence(
 
 def test_a_long_pause_parts_two_stretches_of_voice() -> None:
     pause = np.zeros(3 * 16_000, np.float32)
-    stretches = voiced_s(Clip(np.concatenate([tiny.voice(2.0), pause, tiny.voice(2.0)])))
+    stretches = voiced_s(Clip(np.concatenate([tiny_speech.voice(2.0), pause, tiny_speech.voice(2.0)])))
     assert len(stretches) == 2
     assert stretches[0][1] < 3.5 < stretches[1][0]
 
@@ -82,7 +83,7 @@ def test_stretches_are_joined_while_they_fit_one_window() -> None:
 
 
 def test_a_folder_without_a_tokenizer_is_refused_before_anything_is_fetched(tmp_path: Path) -> None:
-    tiny.converted_whisper(tmp_path)
+    tiny_speech.converted_whisper(tmp_path)
     (tmp_path / "tokenizer.json").unlink()
     with pytest.raises(CardError, match=r"lacks tokenizer\.json"):
         load(tiny.card_of("whisper", ("ctranslate2",)), tmp_path, device="cpu")
