@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from workers.parenthood import end_with_parent
@@ -27,12 +28,15 @@ class Child:
         *,
         log: Path,
         grace_s: float = 10,
+        orphaned: signal.Signals = signal.SIGTERM,
         environment: Mapping[str, str] | None = None,
     ) -> None:
+        """`orphaned`: what the kernel sends it when its parent dies without stopping it."""
         self.name = name
         self.log = log
         self._command = list(command)
         self._grace_s = grace_s
+        self._orphaned = orphaned
         self._environment = dict(environment) if environment is not None else None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -55,7 +59,7 @@ class Child:
                 stderr=log,
                 env=self._environment,
                 start_new_session=True,
-                preexec_fn=_end_with_parent,  # prctl only: takes no lock
+                preexec_fn=partial(end_with_parent, self._orphaned),  # prctl only: takes no lock
             )
 
     def wait_until(self, ready: Callable[[], bool], *, timeout_s: float) -> None:
@@ -92,10 +96,6 @@ class Child:
             except ProcessLookupError:
                 return
             self._process.wait()
-
-
-def _end_with_parent() -> None:
-    end_with_parent(signal.SIGTERM)
 
 
 def free_ports(count: int) -> list[int]:

@@ -21,12 +21,13 @@ class Services:
     def __init__(self, state_directory: Path, *, databases: int = 16) -> None:
         self.state_directory = state_directory.resolve()
         self.state_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = os.open(self.state_directory / "stack.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = os.open(self.state_directory / "stack.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            os.close(self._lock)
+            os.close(lock)
             raise StackError(f"a stack is already running in {self.state_directory}") from None
+        self._lock: int | None = lock
         credentials = credentials_in(self.state_directory)
         self.valkey = Valkey(self.state_directory / "valkey", credentials.broker_password, databases=databases)
         self.seaweedfs = SeaweedFS(self.state_directory / "seaweedfs", credentials)
@@ -41,10 +42,13 @@ class Services:
             raise
 
     def stop(self) -> None:
+        """Stops both and lets the state directory go; a second time does nothing."""
         self.seaweedfs.child.terminate()
         self.valkey.stop()
         self.seaweedfs.stop()
-        os.close(self._lock)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def config(self, base: Config, *, bucket: str = "liverisk") -> Config:
         """The settings with these servers in them."""
