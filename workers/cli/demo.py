@@ -76,7 +76,7 @@ def _print(outcome: Outcome, settings: Config, wrong: tuple[str, ...], kept: Pat
     for line in report.not_as_planted:
         console.print(f"not as planted: {line}", soft_wrap=True)
     if not report.not_as_planted:
-        console.print("as planted: every risk was found where it is, and nothing else was flagged")
+        console.print("as planted: every risk was found where it is, and nothing benign rose above watch")
     printing.print_next_steps(console, kept)
 
 

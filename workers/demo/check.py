@@ -12,6 +12,8 @@ from workers.demo.programme import Planted, PlantedRisk
 
 TOLERANCE_S = 0.5
 """Cuts fall on frames, not on the second."""
+CLEAR = 0.5
+"""Evidence of at least this probability shows a risk by itself."""
 SHARE_FLAGGED = 0.5
 """A planted stretch counts as found when a person is asked to look at this share of its segments."""
 
@@ -53,7 +55,7 @@ def _missed(records: Sequence[Record], risk: PlantedRisk, start: datetime) -> It
     if not verdicts or len(raised) < SHARE_FLAGGED * len(verdicts):
         yield f"{where} and is flagged in {len(raised)} of {len(verdicts)} segments only"
         return
-    showed = {one.modality for verdict in raised for one in verdict.contributions if one.log_odds > 0}
+    showed = {one.modality for verdict in raised for one in verdict.evidence if one.probability >= CLEAR}
     for modality in risk.modalities:
         if modality not in showed:
             yield f"{where} in {modality} too, where nothing was seen of it"
@@ -64,9 +66,10 @@ def _false_alarms(records: Sequence[Record], planted: Planted, start: datetime) 
     for record in records:
         begins, ends = extent(record, start)
         expected = {
-            risk.policy
+            policy
             for risk in planted.risks
-            if begins < risk.to_s + planted.settling_s - TOLERANCE_S and ends > risk.from_s + TOLERANCE_S
+            for policy in (risk.policy, *risk.near)
+            if begins < risk.to_s + risk.settles_s - TOLERANCE_S and ends > risk.from_s + TOLERANCE_S
         }
         for verdict in record.verdicts:
             if above_watch(verdict.action) and verdict.policy not in expected:

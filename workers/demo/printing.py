@@ -22,6 +22,14 @@ from workers.demo.table import Pace, Row
 COLUMNS = 100
 PLAIN_EVERY_S = 10.0
 """How often a log gets a line of progress; a terminal's line is redrawn."""
+NEXT_STEPS = (
+    ("run the pool in the foreground", ("up",)),
+    (
+        "in another terminal: let it watch a video of yours, then read what it found",
+        ("sample your.mp4 --stream my-room", "verdicts show my-room"),
+    ),
+    ("ask the models about one line, no pool needed", ("score --text '加微信 vx8888 保证每天赚三千'",)),
+)
 STYLES: dict[Severity, str] = {"none": "green", "low": "yellow", "medium": "dark_orange", "high": "bold red"}
 
 
@@ -51,7 +59,7 @@ class ProgressLine:
             return
         done, at = self._printed
         finished = progress.done == progress.total
-        if progress.done != done and (finished or time.monotonic() - at > PLAIN_EVERY_S):
+        if progress.done and progress.done != done and (finished or time.monotonic() - at > PLAIN_EVERY_S):
             self._console.print(_in_words(progress))
             self._printed = (progress.done, time.monotonic())
 
@@ -67,7 +75,7 @@ def print_rows(console: Console, rows: Sequence[Row]) -> None:
     """The table of what was found, by time."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("time", no_wrap=True)
-    table.add_column("policy", max_width=24)
+    table.add_column("policy", max_width=20)
     table.add_column("severity", no_wrap=True)
     table.add_column("action", no_wrap=True)
     table.add_column("what was seen")
@@ -75,9 +83,9 @@ def print_rows(console: Console, rows: Sequence[Row]) -> None:
         flagged = row.policy is not None
         table.add_row(
             f"{clock(row.from_s)}-{clock(row.to_s)}",
-            row.title,
-            Text(row.severity, STYLES[row.severity]) if flagged else "",
-            row.action if flagged else "",
+            row.title or "-",
+            Text(row.severity, STYLES[row.severity]) if flagged else "-",
+            row.action if flagged else "-",
             "\n".join(row.seen),
         )
     console.print(table)
@@ -90,9 +98,9 @@ def print_summary(console: Console, coverage: Sequence[str], pace: Pace) -> None
         console.print(f"  {line}")
     console.print(
         f"pace: {pace.segments} segments, {pace.stream_s:.0f} s of stream in {pace.wall_s:.0f} s "
-        f"({pace.stream_s / pace.wall_s:.1f} times real time); a segment took "
-        f"p50 {pace.work_p50_s:.1f} s, p95 {pace.work_p95_s:.1f} s"
+        f"({pace.stream_s / pace.wall_s:.1f} times real time)"
     )
+    console.print(f"  a segment, from fetching to its record: p50 {pace.work_p50_s:.1f} s, p95 {pace.work_p95_s:.1f} s")
 
 
 def print_next_steps(console: Console, kept: Path | None) -> None:
@@ -104,16 +112,10 @@ def print_next_steps(console: Console, kept: Path | None) -> None:
         console.print(f"  {program} up", soft_wrap=True)
         console.print(f"  {program} verdicts show {STREAM_ID}    (in another terminal, after the same export)")
     console.print("\nWhat to try next:")
-    steps = (
-        ("up", "run the pool in the foreground; in another terminal:"),
-        ("sample your.mp4 --stream my-room", "let it watch a video of yours"),
-        ("verdicts show my-room", "read what it found"),
-        ("score --text '加微信 vx8888 保证每天赚三千'", "ask the models about one line, no pool needed"),
-    )
-    table = Table.grid(padding=(0, 3, 0, 2))
-    for command, purpose in steps:
-        table.add_row(f"{program} {command}", purpose)
-    console.print(table)
+    for purpose, commands in NEXT_STEPS:
+        console.print(f"  # {purpose}")
+        for command in commands:
+            console.print(f"  {program} {command}", soft_wrap=True)
 
 
 def _in_words(progress: Progress) -> str:
@@ -130,4 +132,6 @@ def _in_words(progress: Progress) -> str:
 def _program() -> str:
     """How this command was called, unless its name suffices."""
     called = Path(sys.argv[0])
-    return str(called) if called.name == "liverisk" and shutil.which("liverisk") is None else "liverisk"
+    if called.name != "liverisk" or shutil.which("liverisk") is not None:
+        return "liverisk"
+    return str(called.relative_to(Path.cwd()) if called.is_relative_to(Path.cwd()) else called)

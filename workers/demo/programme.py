@@ -61,26 +61,28 @@ class Programme(Strict):
 
 
 class PlantedRisk(Stretch):
-    """A stretch that must be flagged under `policy`, and where a viewer can see why."""
+    """A stretch that must be flagged under `policy`, and where a viewer can see why.
+
+    `near` policies may be raised beside it without being false alarms: the same words speak to them. Verdicts
+    carry over time by design, so they may outlive the stretch by `settles_s`.
+    """
 
     policy: str
+    settles_s: float = Field(ge=0)
     modalities: tuple[Modality, ...] = Field(min_length=1)
+    near: tuple[str, ...] = ()
 
     @model_validator(mode="after")
-    def _policy_is_known(self) -> Self:
-        if self.policy not in POLICY_IDS:
-            raise ValueError(f"no policy {self.policy}")
+    def _policies_are_known(self) -> Self:
+        if unknown := {self.policy, *self.near} - set(POLICY_IDS):
+            raise ValueError(f"no policy {sorted(unknown)[0]}")
         return self
 
 
 class Planted(Strict):
-    """Everything else is benign, once `settling_s` have passed after a planted stretch.
-
-    A verdict carries over time by design, so it may outlive what raised it for that long.
-    """
+    """Everything else is benign."""
 
     duration_s: float = Field(gt=0)
-    settling_s: float = Field(ge=0)
     risks: tuple[PlantedRisk, ...]
 
 

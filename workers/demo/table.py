@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
 
+from rich.cells import cell_len, set_cell_size
+
 from pipelines.policies import Policies
 from pipelines.record import MODALITIES, Action, Coverage, Modality, Record, Severity
 from workers.demo.check import above_watch
 from workers.demo.clock import on_clock
-from workers.verdicts.show import seen_in_words
-from workers.verdicts.timeline import Kind, Stretch, lacking, timeline
+from workers.verdicts.show import printable
+from workers.verdicts.timeline import Kind, Seen, Stretch, lacking, timeline
 
 UNITS: Mapping[Modality, str] = {
     "frames": "frames",
@@ -21,6 +23,8 @@ UNITS: Mapping[Modality, str] = {
     "screen": "frames searched for text",
     "chat": "chat lines",
 }
+SNIPPET_CELLS = 28
+"""Columns of a terminal; a Chinese character takes two."""
 SAVINGS = {
     "near_duplicate": "like the one before",
     "silence": "silent",
@@ -57,7 +61,7 @@ class Pace:
 
 def rows(records: Sequence[Record], policies: Policies, start: datetime) -> tuple[Row, ...]:
     """What is above watch, what is not, and what nobody examined, in order of time."""
-    stretches = timeline([_above_watch(record) for record in records])
+    stretches = timeline([_above_watch(record, policies) for record in records])
     return tuple(_row(stretch, records, policies, start) for stretch in stretches)
 
 
@@ -81,16 +85,24 @@ def pace(records: Sequence[Record], wall_s: float) -> Pace:
     )
 
 
-def _above_watch(record: Record) -> Record:
-    """The record with only the verdicts that ask for a person, so that the rest reads as nothing found."""
-    kept = tuple(verdict for verdict in record.verdicts if above_watch(verdict.action))
-    return record.model_copy(update={"verdicts": kept})
+def _above_watch(record: Record, policies: Policies) -> Record:
+    """The record with only the verdicts that ask for a person, so that the rest reads as nothing found.
+
+    Of their evidence stays what is worth watching by itself: the rest is noise to a newcomer.
+    """
+    kept = []
+    for verdict in record.verdicts:
+        if above_watch(verdict.action):
+            watch = policies.policies[verdict.policy].thresholds.watch
+            evidence = tuple(one for one in verdict.evidence if one.probability >= watch)
+            kept.append(verdict.model_copy(update={"evidence": evidence}))
+    return record.model_copy(update={"verdicts": tuple(kept)})
 
 
 def _row(stretch: Stretch, records: Sequence[Record], policies: Policies, start: datetime) -> Row:
     if stretch.policy is not None:
         title = policies.policies[stretch.policy].title
-        seen = tuple(seen_in_words([one]) for one in stretch.seen) or ("held over from the segments before",)
+        seen = tuple(map(_seen_in_words, stretch.seen)) or ("held over from the segments before",)
     else:
         title, seen = "", _said_of(stretch, records)
     return Row(
@@ -103,6 +115,17 @@ def _row(stretch: Stretch, records: Sequence[Record], policies: Policies, start:
         action=stretch.action,
         seen=seen,
     )
+
+
+def _seen_in_words(seen: Seen) -> str:
+    """`chat: “加微信 vx8888…” ×16`: the likeliest text, or the label where there is none, and how many items."""
+    what = f"“{_snippet(seen.texts[0])}”" if seen.texts else seen.label
+    return f"{seen.modality}: {what}" + (f" ×{seen.items}" if seen.items > 1 else "")
+
+
+def _snippet(text: str) -> str:
+    plain = " ".join(printable(text).split())
+    return plain if cell_len(plain) <= SNIPPET_CELLS else f"{set_cell_size(plain, SNIPPET_CELLS - 1).rstrip()}…"
 
 
 def _said_of(stretch: Stretch, records: Sequence[Record]) -> tuple[str, ...]:

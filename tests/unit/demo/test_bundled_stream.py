@@ -37,8 +37,8 @@ def test_what_was_planted_lies_within_the_programme() -> None:
 def test_benign_stretches_lie_before_between_and_after_the_planted_ones() -> None:
     planted = read_planted()
     assert planted.risks[0].from_s > 0
-    assert all(after.from_s > before.to_s + planted.settling_s for before, after in pairwise(planted.risks))
-    assert planted.risks[-1].to_s + planted.settling_s < planted.duration_s
+    assert all(after.from_s > before.to_s + before.settles_s for before, after in pairwise(planted.risks))
+    assert planted.risks[-1].to_s + planted.risks[-1].settles_s < planted.duration_s
 
 
 def test_every_modality_that_should_show_a_risk_has_something_in_its_stretch() -> None:

@@ -6,21 +6,22 @@ from datetime import timedelta
 
 import pytest
 
-from pipelines.record import Contribution, Modality, Record, Verdict
+from pipelines.record import Evidence, Modality, Record, Verdict
 from tests.records import START, record, verdict
 from workers.demo.check import shortfalls
 from workers.demo.programme import Planted, PlantedRisk
 
 PLANTED = Planted(
     duration_s=100,
-    settling_s=20,
-    risks=(PlantedRisk(from_s=20, to_s=40, policy="scam", modalities=("chat", "screen")),),
+    risks=(
+        PlantedRisk(from_s=20, to_s=40, settles_s=20, policy="scam", modalities=("chat", "screen"), near=("gambling",)),
+    ),
 )
 
 
 def scam(*modalities: Modality) -> Verdict:
-    added = [Contribution(modality=name, probability=0.9, weight=1.0, log_odds=4.0) for name in modalities]
-    return verdict("scam", "high").model_copy(update={"contributions": tuple(added)})
+    seen = [Evidence(modality=name, at_s=1, probability=0.9, label="text.risk/scam") for name in modalities]
+    return verdict("scam", "high", evidence=seen)
 
 
 def stream(**at: Verdict) -> list[Record]:
@@ -67,6 +68,12 @@ def test_another_policy_above_watch_is_a_false_alarm_even_within_a_planted_stret
     records = stream()
     records[2] = record(2, scam("chat"), verdict("drugs", "medium"))
     assert shortfalls(records, PLANTED, START) == ("00:20-00:30: drugs is at review, but was not planted",)
+
+
+def test_a_near_policy_may_be_raised_in_the_planted_stretch_and_nowhere_else() -> None:
+    records = stream(s8=verdict("gambling", "medium"))
+    records[2] = record(2, scam("chat"), verdict("gambling", "medium"))
+    assert shortfalls(records, PLANTED, START) == ("01:20-01:30: gambling is at review, but was not planted",)
 
 
 def test_a_segment_without_a_record_is_named() -> None:

@@ -27,8 +27,19 @@ def test_neighbouring_segments_of_one_policy_are_one_row() -> None:
 
 def test_a_row_shows_what_was_written_and_by_how_many() -> None:
     (found,) = rows([scam("加微信 vx8888")], POLICIES, START)
-    assert found.seen == ("chat “加微信 vx8888” by 4 users",)
+    assert found.seen == ("chat: “加微信 vx8888”",)
     assert found.title == POLICIES.policies["scam"].title
+
+
+def test_a_row_leaves_out_evidence_that_would_not_be_watched_by_itself() -> None:
+    doubtful = [chat_evidence("加微信", users=1), chat_evidence("明天见", probability=0.05)]
+    (found,) = rows([record(0, verdict("scam", "high", evidence=doubtful))], POLICIES, START)
+    assert found.seen == ("chat: “加微信”",)
+
+
+def test_a_verdict_that_only_lasts_says_so() -> None:
+    (found,) = rows([record(0, verdict("scam", "high"))], POLICIES, START)
+    assert found.seen == ("held over from the segments before",)
 
 
 def test_calm_segments_between_findings_are_one_row() -> None:
