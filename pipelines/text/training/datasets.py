@@ -163,9 +163,9 @@ def _moderation(path: Path) -> Iterator[tuple[str, dict[str, bool]]]:
 
 
 DATA_SETS: tuple[DataSet, ...] = (
-    DataSet("COLD train", "cold_train.csv", "zh", 4000, ("train",), _cold),
+    DataSet("COLD train", "cold_train.csv", "zh", 8000, ("train",), _cold),
     DataSet("COLD dev", "cold_dev.csv", "zh", 1000, ("held-out",), _cold),
     DataSet("Moderation half", "openai_moderation_half.jsonl", "en", 1000, _MOSTLY, _moderation),
-    DataSet("Davidson", "davidson_tweets.csv", "en", 2500, _MOSTLY, _davidson),
+    DataSet("Davidson", "davidson_tweets.csv", "en", 4000, _MOSTLY, _davidson),
     DataSet("Surge half", "surge_toxicity_half.csv", "en", 1000, _MOSTLY, _surge),
 )
