@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 
 from pipelines import coverage as why
 from pipelines.chat_lines import group_chat
-from pipelines.frames import FrameFindings, examine_frames, examine_screen, without_near_duplicates
+from pipelines.frames import FrameFindings, examine_frames, without_near_duplicates
 from pipelines.items import SAMPLE_RATE_HZ, Clip, Failure, Line, Result, Scores, Transcript
 from pipelines.models import DeadlinePassed, Models
 from pipelines.record import Coverage, LanguageFrom, Modality, Observations, SpeechObservation, TextObservation
+from pipelines.screen import examine_screen
 from pipelines.segment import ExaminationSettings, Segment
 from pipelines.text.normalise import normalise
 

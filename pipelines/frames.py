@@ -1,16 +1,14 @@
-"""Frames of one segment: which to look at, what the vision slots say, and what is written on them."""
+"""Frames of one segment: which to look at, and what the vision slots say of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from pipelines import coverage as why
-from pipelines.items import Failure, Picture, Result, Scores, ScreenLine, ScreenText
+from pipelines.items import Failure, Picture, Result, Scores
 from pipelines.models import DeadlinePassed, Models
-from pipelines.record import Coverage, FrameObservation, TextObservation
+from pipelines.record import Coverage, FrameObservation
 from pipelines.segment import ExaminationSettings, Frame
-from pipelines.text.language import language_of
-from pipelines.text.normalise import normalise
 from pipelines.vision.duplicates import Thumbnail, difference_hash, is_near_duplicate, thumbnail
 
 FrameFindings = Sequence[FrameObservation]
@@ -47,7 +45,7 @@ def examine_frames(
     if not slots:
         return (), Coverage(status="not", reason=why.NO_MODEL, total=len(frames))
     asked = [index for index, by in chosen.items() if index == by]
-    pictures = [_picture(frames[index]) for index in asked]
+    pictures = [picture_of(frames[index]) for index in asked]
     scores: dict[int, dict[str, dict[str, float]]] = {index: {} for index in asked}
     errors: dict[int, str] = {}
     late = False
@@ -61,53 +59,11 @@ def examine_frames(
             if isinstance(result, Scores):
                 scores[index][slot] = {label: round(score, 5) for label, score in result.labels.items()}
             else:
-                errors[index] = _error(result)
+                errors[index] = error_of(result)
     observations = tuple(_frame(index, frame, chosen, scores, errors, frames) for index, frame in enumerate(frames))
     failed = why.DEADLINE if late else why.MODEL_FAILED if errors else None
     lost = set(asked) if late else set(errors)
-    return observations, _coverage(frames, chosen, lost, failed, next(iter(errors.values()), None))
-
-
-def examine_screen(
-    frames: Sequence[Frame], chosen: Chosen, models: Models, settings: ExaminationSettings
-) -> tuple[tuple[TextObservation, ...], Coverage]:
-    """What is written on the frames, each text once however many frames show it."""
-    if not frames:
-        return (), Coverage(status="examined", reason=why.NO_INPUT)
-    asked = [index for index, by in chosen.items() if index == by]
-    if not asked:
-        return (), _coverage(frames, chosen, set(), None, None)
-    results = models.ask("ocr", [_picture(frames[index]) for index in asked])
-    errors = {i: _error(r) for i, r in zip(asked, results, strict=True) if not isinstance(r, ScreenText)}
-    read = {i: r.lines for i, r in zip(asked, results, strict=True) if isinstance(r, ScreenText)}
-    shown: dict[str, list[tuple[float, ScreenLine]]] = {}
-    for index, by in chosen.items():
-        for line in read.get(by, ()):
-            if line.confidence >= settings.min_screen_confidence:
-                shown.setdefault(normalise(line.text).text, []).append((frames[index].at_s, line))
-    # Clocks, scores and prices change in every frame and say nothing that a text model could judge.
-    worded = {key: seen for key, seen in shown.items() if any(character.isalpha() for character in key)}
-    seen = _coverage(
-        frames, chosen, set(errors), why.MODEL_FAILED if errors else None, next(iter(errors.values()), None)
-    )
-    if len(worded) < len(shown):
-        seen = seen.model_copy(update={"skipped": {**seen.skipped, "no_letters": len(shown) - len(worded)}})
-    return tuple(_screen_text(key, places) for key, places in worded.items()), seen
-
-
-def _screen_text(normalised: str, seen: Sequence[tuple[float, ScreenLine]]) -> TextObservation:
-    best = max((line for _, line in seen), key=lambda line: line.confidence)
-    return TextObservation(
-        source="screen",
-        at_s=seen[0][0],
-        end_s=seen[-1][0] if len(seen) > 1 else None,
-        text=best.text,
-        normalised=normalised,
-        language=language_of(best.text),
-        confidence=round(best.confidence, 4),
-        repeats=len(seen),
-        box=best.box,
-    )
+    return observations, frame_coverage(frames, chosen, lost, failed, next(iter(errors.values()), None))
 
 
 def _frame(
@@ -131,7 +87,7 @@ def _frame(
     )
 
 
-def _coverage(
+def frame_coverage(
     frames: Sequence[Frame], chosen: Chosen, lost: set[int], failed: str | None, detail: str | None
 ) -> Coverage:
     """Frames examined out of all; `lost` are the asked frames that got no answer for the reason `failed`."""
@@ -149,10 +105,10 @@ def _coverage(
     )
 
 
-def _picture(frame: Frame) -> Picture:
+def picture_of(frame: Frame) -> Picture:
     assert frame.picture is not None
     return frame.picture
 
 
-def _error(result: Result) -> str:
+def error_of(result: Result) -> str:
     return result.error if isinstance(result, Failure) else type(result).__name__

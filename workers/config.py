@@ -50,7 +50,7 @@ class Slot(Strict):
 
     checkpoint: Identifier
     session: Session | Literal["auto"] = "auto"
-    threads: int = Field(default=0, ge=0, description="CPU threads of this model; 0: all cores")
+    threads: int = Field(default=0, ge=0, description="CPU threads of this model; 0: half the cores")
     max_batch: int = Field(default=8, ge=1, le=1024)
 
 

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
-import numpy as np
 
 from pipelines.cards import CARDS_DIRECTORY, Card, read_card
 from pipelines.checkpoints import ensure

@@ -204,6 +204,12 @@ def test_a_banner_on_several_frames_is_one_text_with_the_time_it_was_seen() -> N
     assert seen.coverage["screen"].skipped == {"no_letters": 1}
 
 
+def test_lines_that_were_found_but_not_read_leave_the_screen_partly_examined() -> None:
+    full = ScreenText(lines=(ScreenLine(text="one of many", confidence=0.9, box=(0, 0, 1, 0.1)),), unread=7)
+    coverage = observed(segment(frames=[frame(0, 10)]), models(ocr=lambda item: full)).coverage["screen"]
+    assert (coverage.status, coverage.reason, coverage.detail) == ("partly", why.SHED, "7 lines")
+
+
 def test_text_that_the_recogniser_is_unsure_of_is_left_out() -> None:
     seen = observed(segment(frames=[frame(0, 10)]), models(ocr=reads("Big SALE", confidence=0.3)))
     assert seen.texts == ()

@@ -10,6 +10,7 @@ notebook or a test:
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -125,11 +126,12 @@ class SegmentModels:
 
 
 def _load_slot(name: str, slot: Slot, checkpoint: Checkpoint, config: Config) -> Handle:
-    session = checkpoint.card.fields.sessions[0] if slot.session == "auto" else slot.session
+    device = config.engine.device
+    session = kinds.session_for(checkpoint.card, slot.session, device)
+    # The models run side by side: each with every core would have them wait for one another's threads.
+    threads = slot.threads or max(1, (os.cpu_count() or 1) // 2)
     started = time.monotonic()
-    model: Model = kinds.load(
-        checkpoint.card, checkpoint.folder, session=session, device=config.engine.device, threads=slot.threads
-    )
+    model: Model = kinds.load(checkpoint.card, checkpoint.folder, session=session, device=device, threads=threads)
     loaded = time.monotonic()
     model.warm_up()
     warm = time.monotonic()
