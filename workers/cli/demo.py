@@ -87,7 +87,7 @@ def _state_of_its_own(settings: Config, *, keep: bool) -> Iterator[Path]:
     Removed at the end, unless somebody wants it or needs its logs to see what went wrong.
     """
     settings.state_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    state = Path(tempfile.mkdtemp(prefix="demo-", dir=settings.state_directory))
+    state = Path(tempfile.mkdtemp(prefix="demo-", dir=settings.state_directory)).resolve()
     try:
         yield state
     except CommandError:

@@ -107,7 +107,7 @@ def print_next_steps(console: Console, kept: Path | None) -> None:
     """Commands that follow naturally, spelt so that they can be pasted."""
     program = _program()
     if kept is not None:
-        console.print(f"\nThe demo's records are kept in {kept}. To read them:")
+        console.print(f"\nThe demo's records are kept in {kept}. To read them:", soft_wrap=True)
         console.print(f"  export LIVERISK__STATE_DIRECTORY={kept}", soft_wrap=True)
         console.print(f"  {program} up", soft_wrap=True)
         console.print(f"  {program} verdicts show {STREAM_ID}    (in another terminal, after the same export)")
