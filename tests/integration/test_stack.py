@@ -83,9 +83,11 @@ def gone(process: psutil.Process) -> bool:
 @pytest.mark.parametrize("password", [None, "wrong"])
 def test_the_broker_refuses_who_does_not_know_the_password(services: Services, password: str | None) -> None:
     once = Retry(NoBackoff(), 0)
-    with redis.Redis(port=services.valkey.port, password=password, retry=once) as client:
-        with pytest.raises(redis.AuthenticationError):
-            client.ping()
+    with (
+        redis.Redis(port=services.valkey.port, password=password, retry=once) as client,
+        pytest.raises(redis.AuthenticationError),
+    ):
+        client.ping()
 
 
 @pytest.mark.parametrize("operation", ["list_buckets", "list_objects_v2", "put_object"])

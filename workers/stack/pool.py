@@ -10,15 +10,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import redis
-
 from workers.config import Config
 from workers.engine.client import EngineClient
 from workers.engine.errors import EngineUnavailable
+from workers.health import worker_problem
 from workers.stack.connection import environment_of, write_connection, write_settings
 from workers.stack.processes import Child, StackError
 from workers.stack.services import Services
-from workers.state import connect
 from workers.storage import Storage
 
 RESTART_PAUSE_S = 1.0
@@ -79,7 +77,7 @@ class LocalPool:
         client.close()
         self._report("engine ready: " + ", ".join(f"{name} {slot.checkpoint.id}" for name, slot in slots.items()))
         self.worker.start()
-        self.worker.wait_until(self._worker_consumes, timeout_s=60)
+        self.worker.wait_until(self._worker_answers, timeout_s=60)
         self._report("worker ready")
 
     def _telling(self, client: EngineClient) -> Callable[[], bool]:
@@ -98,13 +96,9 @@ class LocalPool:
 
         return ready
 
-    def _worker_consumes(self) -> bool:
-        """Whether a worker listens: Celery binds its control queue when it begins to consume."""
-        try:
-            with connect(self.config) as client:
-                return bool(client.exists("_kombu.binding.celery.pidbox"))
-        except redis.RedisError:
-            return False
+    def _worker_answers(self) -> bool:
+        """Asked rather than looked up: what an earlier worker left in the broker looks like one that listens."""
+        return worker_problem(self.config, reply_s=1) is None
 
     def tend(self) -> None:
         """One look at all parts: starts again what died, and says so. Call it about once a second."""
