@@ -6,10 +6,11 @@ everything is checked here, once, before any other code sees it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AwareDatetime, Field, JsonValue, StringConstraints, ValidationError, model_validator
 
 from pipelines.strict import Identifier, Strict
 
@@ -103,7 +104,7 @@ class SegmentManifest(Strict):
     profile: Profile = "live"
     run: Identifier = "live"
 
-    def as_message(self) -> dict[str, object]:
+    def as_message(self) -> dict[str, JsonValue]:
         """The JSON object that travels: plain types only, absent fields left out."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
@@ -113,14 +114,14 @@ class SegmentManifest(Strict):
         return self.captured_at.astimezone(UTC).date().isoformat()
 
 
-def parse_manifest(raw: bytes | str | dict[str, object]) -> SegmentManifest:
+def parse_manifest(raw: bytes | str | Mapping[str, object]) -> SegmentManifest:
     """The checked manifest, or `ManifestError` with one line that says which field is wrong."""
-    if not isinstance(raw, dict) and len(raw) > MAX_MANIFEST_BYTES:
+    if isinstance(raw, bytes | str) and len(raw) > MAX_MANIFEST_BYTES:
         raise ManifestError(f"manifest is {len(raw)} bytes, more than {MAX_MANIFEST_BYTES}; put chat in an object")
     try:
-        if isinstance(raw, dict):
-            return SegmentManifest.model_validate(raw)
-        return SegmentManifest.model_validate_json(raw)
+        if isinstance(raw, bytes | str):
+            return SegmentManifest.model_validate_json(raw)
+        return SegmentManifest.model_validate(raw)
     except ValidationError as error:
         raise ManifestError(one_line(error)) from None
 

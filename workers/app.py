@@ -98,7 +98,7 @@ def _settings(config: Config) -> dict[str, Any]:
 def _register(app: Celery, config: Config) -> None:
     opened = cache(lambda: Bench.open(config))
 
-    @app.task(name=CLASSIFY)  # type: ignore[untyped-decorator]  # Celery ships no types
+    @app.task(name=CLASSIFY, shared=False)  # type: ignore[untyped-decorator]  # Celery ships no types
     def liverisk_classify(manifest: JsonValue) -> None:
         run_once(manifest, current_lane(app), opened)
 

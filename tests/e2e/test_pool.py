@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -134,7 +135,7 @@ def quarantined(pool: Pool) -> list[dict[str, str]]:
     return [json.loads(line) for line in pool.run("quarantine", "list", "--json").stdout.splitlines()]
 
 
-def send_bare(pool: Pool, messages: list[dict[str, object]]) -> None:
+def send_bare(pool: Pool, messages: Sequence[Mapping[str, object]]) -> None:
     """A client in a process of its own that imports Celery and nothing of this project."""
     program = (
         "import json, sys\n"
@@ -145,7 +146,9 @@ def send_bare(pool: Pool, messages: list[dict[str, object]]) -> None:
         "assert not [name for name in sys.modules if name.split('.')[0] in ('pipelines', 'workers')]\n"
     )
     url = pool.environment["LIVERISK__BROKER__URL"]
-    subprocess.run([sys.executable, "-c", program, url], input=json.dumps(messages), text=True, check=True, cwd="/")
+    subprocess.run(
+        [sys.executable, "-c", program, url], input=json.dumps(list(messages)), text=True, check=True, cwd="/"
+    )
 
 
 def test_records_lie_under_the_key_that_the_design_promises(pool: Pool) -> None:

@@ -11,29 +11,23 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.items import CheckpointRef, Failure, Item, Line, Result, Scores
+from pipelines.items import Failure, Item, Line, Result, Scores
 from pipelines.models import DeadlinePassed
+from tests import engines
 from tests.conftest import WaitUntil
+from tests.engines import Predict, line_lengths
 from workers.config import Config
 from workers.config import Engine as EngineSettings
 from workers.engine.address import engine_address
-from workers.engine.batching import Batcher
 from workers.engine.client import EngineClient
-from workers.engine.engine import Engine, Handle
+from workers.engine.engine import Engine
 from workers.engine.errors import CheckpointGone, EngineUnavailable
 from workers.engine.server import AlreadyRunning, EngineServer
 from workers.engine.wire import unpack_reply
 
-Predict = Callable[[Sequence[Item]], Sequence[Result]]
 
-
-def scored(items: Sequence[Item]) -> Sequence[Result]:
-    return [Scores(labels={"length": len(item.text)}) for item in items if isinstance(item, Line)]
-
-
-def engine(predict: Predict = scored, digest: str = "a" * 64) -> Engine:
-    ref = CheckpointRef(id="tiny", digest=digest, session="test")
-    return Engine({"text.risk": Handle(ref, Batcher(predict, name="tiny", max_batch=4), 0.0, 0.0)})
+def engine(predict: Predict = line_lengths, digest: str = "a" * 64) -> Engine:
+    return engines.engine({"text.risk": ("tiny", predict)}, digest)
 
 
 @pytest.fixture
@@ -42,18 +36,9 @@ def config(state_directory: Path) -> Config:
 
 
 @contextmanager
-def serving(
-    config: Config, load: Callable[[], Engine] = engine, linger_s: float | None = None
-) -> Iterator[EngineServer]:
-    server = EngineServer(lambda report: load(), config, linger_s=linger_s)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
+def serving(config: Config, load: Callable[[], Engine] = engine) -> Iterator[EngineServer]:
+    with engines.serving(config, load) as server:
         yield server
-    finally:
-        server.stop()
-        thread.join(10)
-        assert not thread.is_alive()
 
 
 @contextmanager
@@ -119,7 +104,7 @@ def test_a_deadline_passes_at_the_caller_even_when_the_model_hangs(config: Confi
 
     def hang(items: Sequence[Item]) -> Sequence[Result]:
         assert release.wait(10)
-        return scored(items)
+        return line_lengths(items)
 
     with serving(config, lambda: engine(hang)), calling(config) as client:
         models = client.models("room", lane="live", wait_s=10, budget_s=0.2)
@@ -150,14 +135,21 @@ def test_nobody_but_the_owner_may_open_the_socket(config: Config) -> None:
         assert Path(str(engine_address(config))).stat().st_mode & 0o077 == 0
 
 
-def test_an_engine_for_workers_ends_when_the_last_of_them_is_gone(config: Config) -> None:
-    server = EngineServer(lambda report: engine(), config, linger_s=0.1)
+def test_an_engine_for_workers_ends_when_the_last_of_them_is_gone(config: Config, wait_until: WaitUntil) -> None:
+    attached = threading.Event()
+
+    def load(report: object) -> Engine:
+        assert attached.wait(10)
+        return engine()
+
+    server = EngineServer(load, config, linger_s=0.1)
     thread = threading.Thread(target=server.run)
     thread.start()
-    client = EngineClient(config)
-    client.wait_until_ready(10)
-    assert client.status(attach=True).attached == 1
-    client.close()
+    with calling(config) as client:
+        wait_until(Path(str(engine_address(config))).exists, "the engine listens")
+        assert client.status(attach=True).attached == 1
+        attached.set()
+        assert client.wait_until_ready(10).attached == 1
     thread.join(10)
     assert not thread.is_alive()
 

@@ -75,7 +75,8 @@ class EngineServer:
                 while not self._stopping.wait(0.2):
                     self._end_when_alone()
             finally:
-                listener.close()
+                with suppress(FileNotFoundError):  # somebody cleared the state directory
+                    listener.close()
                 self.drop_callers()
                 if self._engine is not None:
                     self._engine.close()

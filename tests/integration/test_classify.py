@@ -1,0 +1,150 @@
+"""One message to its end, on a real store and a real Valkey; the models are functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+import redis
+
+from pipelines.items import Item, Result
+from pipelines.policies import POLICY_IDS
+from tests import engines
+from tests.segments import store_segment
+from workers import quarantine
+from workers.classify import Bench, classify
+from workers.config import Config, Worker
+from workers.engine.errors import EngineUnavailable
+from workers.records import read_record, record_key_of, record_keys
+from workers.storage import Storage
+
+CALM = dict.fromkeys(POLICY_IDS, 0.001)
+
+
+def slots(**changed: engines.Predict) -> dict[str, tuple[str, engines.Predict]]:
+    return {
+        "vision.nudity": ("open-nsfw", changed.get("vision", engines.calm({"nsfw": 0.01, "sfw": 0.99}))),
+        "speech": ("whisper-base", changed.get("speech", engines.silent)),
+        "ocr": ("pp-ocrv6", changed.get("ocr", engines.textless)),
+        "text.risk": ("e5-small-risk", changed.get("text", engines.calm(CALM))),
+    }
+
+
+@pytest.fixture
+def bench(config: Config, storage: Storage) -> Iterator[Bench]:
+    quick = Worker(deadline_s=5, soft_time_limit_s=10, time_limit_s=15, max_attempts=2)
+    opened = Bench.open(config.model_copy(update={"worker": quick}))
+    yield opened
+    opened.engine.close()
+    opened.redis.close()
+
+
+def test_a_segment_is_recorded_once_and_known_the_second_time(bench: Bench, storage: Storage) -> None:
+    message = store_segment(storage, "room", chat=["hello"]).as_message()
+    with engines.serving(bench.config, lambda: engines.engine(slots())):
+        assert classify(message, bench, lane="live") == "recorded"
+    # No engine is left: what is known needs none.
+    assert classify(message, bench, lane="live") == "known"
+    assert len(list(record_keys(storage, stream_id="room"))) == 1
+
+
+def test_a_known_segment_gives_the_streams_history_back_what_a_crash_took(bench: Bench, storage: Storage) -> None:
+    manifest = store_segment(storage, "room", chat=["hello"])
+    with engines.serving(bench.config, lambda: engines.engine(slots())):
+        classify(manifest.as_message(), bench, lane="live")
+    remembered = bench.state.history("room", "live")
+    bench.redis.flushdb()
+    classify(manifest.as_message(), bench, lane="live")
+    assert bench.state.history("room", "live") == remembered != {}
+
+
+def test_a_segment_that_keeps_dying_ends_in_quarantine_with_its_starts(bench: Bench, storage: Storage) -> None:
+    manifest = store_segment(storage, "room", chat=["hello"])
+    name = quarantine.segment_name(manifest)
+    for _ in range(2):  # as two children that died with it
+        bench.state.start_attempt(name)
+    assert classify(manifest.as_message(), bench, lane="live") == "quarantined"
+    entry = quarantine.read_entry(storage, name)
+    assert (entry.reason, entry.attempts) == ("crashed", 2)
+    assert quarantine.manifest_of(entry) == manifest
+    assert not storage.exists(record_key_of(manifest))
+
+
+def test_an_engine_that_is_away_is_not_the_segments_fault(bench: Bench, storage: Storage) -> None:
+    quick = bench.config.worker.model_copy(update={"deadline_s": 0.2})
+    object.__setattr__(bench, "config", bench.config.model_copy(update={"worker": quick}))
+    manifest = store_segment(storage, "room", chat=["hello"])
+    for _ in range(4):
+        with pytest.raises(EngineUnavailable):
+            classify(manifest.as_message(), bench, lane="live")
+    assert bench.state.start_attempt(quarantine.segment_name(manifest)) == 1
+
+
+def test_an_unexpected_failure_counts_and_its_place_is_kept_for_the_quarantine(
+    bench: Bench, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("may quote what was said")
+
+    manifest = store_segment(storage, "room", chat=["hello"])
+    monkeypatch.setattr("workers.classify.fetch_segment", broken)
+    with engines.serving(bench.config, lambda: engines.engine(slots())):
+        for _ in range(2):
+            with pytest.raises(ZeroDivisionError):
+                classify(manifest.as_message(), bench, lane="live")
+        assert classify(manifest.as_message(), bench, lane="live") == "quarantined"
+    detail = quarantine.read_entry(storage, quarantine.segment_name(manifest)).detail
+    assert "ZeroDivisionError at test_classify.py:" in detail
+    assert "quote" not in detail
+
+
+def test_a_model_that_fails_leaves_a_record_that_does_not_say_allow(bench: Bench, storage: Storage) -> None:
+    def fails(items: Sequence[Item]) -> Sequence[Result]:
+        raise MemoryError
+
+    manifest = store_segment(storage, "room", chat=["hello"])
+    with engines.serving(bench.config, lambda: engines.engine(slots(vision=fails))):
+        classify(manifest.as_message(), bench, lane="live")
+    verdicts = {verdict.policy: verdict for verdict in read_record(storage, record_key_of(manifest)).verdicts}
+    assert verdicts["sexual"].missing == {"frames": "model_failed"}
+    assert verdicts["sexual"].action != "allow"
+
+
+def test_a_persistent_risk_is_acted_on_in_whatever_order_its_segments_come(bench: Bench, storage: Storage) -> None:
+    risky = {**CALM, "scam": 0.93}
+    manifests = [store_segment(storage, "room", number, chat=["pay first"]) for number in range(4)]
+    with engines.serving(bench.config, lambda: engines.engine(slots(text=engines.calm(risky)))):
+        for number in (1, 0, 2, 1, 3):
+            classify(manifests[number].as_message(), bench, lane="live")
+    last = read_record(storage, record_key_of(manifests[3]))
+    assert next(verdict for verdict in last.verdicts if verdict.policy == "scam").action == "act"
+    assert len(bench.state.history("room", "live")) == 4
+
+
+def test_an_object_outside_the_media_prefix_is_never_fetched(bench: Bench, storage: Storage) -> None:
+    storage.put("records/secret", b"not for you")
+    message = store_segment(storage, "room").as_message() | {"audio": {"key": "records/secret"}}
+    assert classify(message, bench, lane="live") == "quarantined"
+    ((_, entry),) = quarantine.entries(storage)
+    assert entry.reason == "outside_media"
+
+
+@pytest.mark.parametrize("message", [None, 7, "text", [], {}, {"schema": "liverisk.segment", "version": 2}])
+def test_a_message_that_is_no_manifest_is_put_aside_whatever_it_is(
+    bench: Bench, storage: Storage, message: object
+) -> None:
+    assert classify(message, bench, lane="review") == "quarantined"  # type: ignore[arg-type]  # anything may be sent
+    ((name, entry),) = quarantine.entries(storage)
+    assert name.startswith("invalid/")
+    assert (entry.reason, entry.lane, entry.message) == ("manifest", "review", message)
+
+
+def test_nothing_that_a_segment_leaves_in_the_broker_is_kept_for_ever(
+    bench: Bench, storage: Storage, broker: redis.Redis
+) -> None:
+    with engines.serving(bench.config, lambda: engines.engine(slots())):
+        classify(store_segment(storage, "room", chat=["hello"]).as_message(), bench, lane="live")
+    keys = broker.keys("*")
+    assert isinstance(keys, list)
+    assert keys
+    assert all(broker.ttl(key) > 0 for key in keys)

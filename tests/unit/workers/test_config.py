@@ -1,0 +1,75 @@
+"""Shipped file < running stack < chosen file < environment; a mistake is one line with its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from workers.config import Config, ConfigError, load_config
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> dict[str, str]:
+    """An environment whose state directory is the test's own, so that no running stack is found."""
+    return {"LIVERISK__STATE_DIRECTORY": str(tmp_path / "state")}
+
+
+def written(path: Path, text: str) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_the_shipped_settings_fill_every_embedded_slot(state: dict[str, str]) -> None:
+    assert set(load_config(environment=state).slots) == {"vision.nudity", "speech", "ocr", "text.risk"}
+
+
+def test_each_layer_overrides_single_keys_of_the_one_below(tmp_path: Path, state: dict[str, str]) -> None:
+    written(tmp_path / "state" / "connection.yaml", "broker: {url: redis://stack}\nstore: {bucket: from-stack}")
+    chosen = written(tmp_path / "mine.yaml", "store: {bucket: from-file, region: eu-1}")
+    merged = load_config(chosen, {**state, "LIVERISK__STORE__REGION": "from-env"})
+    assert merged.broker.url is not None
+    assert merged.broker.url.get_secret_value() == "redis://stack"
+    assert (merged.store.bucket, merged.store.region) == ("from-file", "from-env")
+    assert merged.slots
+
+
+def test_the_environment_reads_numbers_and_lists(state: dict[str, str]) -> None:
+    worker = load_config(
+        environment={**state, "LIVERISK__WORKER__CONCURRENCY": "7", "LIVERISK__WORKER__LANES": "[live]"}
+    ).worker
+    assert (worker.concurrency, worker.lanes) == (7, ("live",))
+
+
+def test_secrets_of_digits_stay_text(state: dict[str, str]) -> None:
+    merged = load_config(environment={**state, "LIVERISK__STORE__SECRET_KEY": "0123"})
+    assert merged.store.secret_key is not None
+    assert merged.store.secret_key.get_secret_value() == "0123"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("worker: {concurency: 2}", "worker.concurency"),
+        ("worker: {concurrency: 0}", "worker.concurrency"),
+        ("worker: {deadline_s: 50}", "deadline_s < soft_time_limit_s < time_limit_s"),
+        ("broker: {visibility_timeout_s: 30}", "visibility_timeout_s"),
+        ("- a list", "must be a mapping"),
+        ("a: [", "unreadable"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line_with_its_place(
+    text: str, line: str, tmp_path: Path, state: dict[str, str]
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(written(tmp_path / "mine.yaml", text), state)
+    assert line in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_secret_is_ever_printed() -> None:
+    merged = Config.model_validate(
+        {"broker": {"url": "redis://:hidden@h"}, "store": {"secret_key": "hidden"}, "engine": {"key": "hidden"}}
+    )
+    assert "hidden" not in f"{merged!r} {merged} {merged.model_dump_json()} {merged.model_dump(mode='json')}"
