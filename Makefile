@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check hooks clean
+.PHONY: help install demo test check latency hooks clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -28,6 +28,9 @@ check: install ## Lint, format, types, import directions, settings, policies and
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/liverisk config check | tail -n 1
+
+latency: install ## Measure segment end to record of a live-paced stream
+	@$(BIN)/python -m tests.benchmarks.live_latency
 
 hooks: install ## Run the quick checks before every commit
 	@$(BIN)/pre-commit install
