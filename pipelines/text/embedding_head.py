@@ -53,6 +53,7 @@ def write_head(head: Head, path: Path) -> None:
 
     tensors = {"weight": head.weight.astype(np.float32), "bias": head.bias.astype(np.float32)}
     save_file(tensors, str(path), metadata={"labels": json.dumps(head.labels)})
+    path.chmod(0o644)  # safetensors writes for its owner only
 
 
 class EmbeddingHead:
