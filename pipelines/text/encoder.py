@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.text.normalise import normalise
+from pipelines.text.tokens import length_buckets
 
 PREFIX = "query:"
 """What the E5 models expect before every text that is compared with others (Wang et al. 2022, section 4)."""
@@ -67,9 +68,7 @@ class Embedder:
     def embed_windows(self, windows: Sequence[Window]) -> NDArray[np.float32]:
         """Shape [windows, dimensions], rows of length one; batched by length so that little is padding."""
         vectors = np.zeros((len(windows), self.dimensions), dtype=np.float32)
-        order = sorted(range(len(windows)), key=lambda index: len(windows[index]))
-        for at in range(0, len(order), BATCH):
-            batch = order[at : at + BATCH]
+        for batch in length_buckets([len(window) for window in windows], BATCH):
             vectors[batch] = self._embed_batch([windows[index] for index in batch])
         return vectors
 
