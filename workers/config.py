@@ -60,7 +60,7 @@ class Engine(Strict):
     key: SecretStr | None = Field(default=None, description="shared by workers and an engine at host:port")
     device: str = Field(default="auto", description="auto, cpu or cuda:N")
     linger_s: float = Field(default=15, gt=0, description="ends this long after its last worker died")
-    start_timeout_s: float = Field(default=120, gt=0)
+    start_timeout_s: float = Field(default=600, gt=0, description="the first start builds or fetches checkpoints")
     bulk_share: float = Field(default=0.1, ge=0, le=1, description="share of batches owed to bulk under live load")
 
 

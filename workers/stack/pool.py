@@ -72,7 +72,7 @@ class LocalPool:
         self._report("starting the engine: models are built at the first start, loaded and warmed up")
         self.engine.start()
         client = EngineClient(self.config)
-        self.engine.wait_until(self._telling(client), timeout_s=max(self.config.engine.start_timeout_s, 900))
+        self.engine.wait_until(self._telling(client), timeout_s=self.config.engine.start_timeout_s)
         slots = client.status().slots
         client.close()
         self._report("engine ready: " + ", ".join(f"{name} {slot.checkpoint.id}" for name, slot in slots.items()))
