@@ -51,7 +51,6 @@ class EngineSupervisor:
                 raise EngineUnavailable(f"engine not ready after {self._config.engine.start_timeout_s:.0f} s")
             if self._stopping.wait(WATCH_S):
                 return
-        self._client.close()  # a connection belongs to a thread: the watcher attaches its own
         self._thread = threading.Thread(target=self._watch, name="engine-supervisor", daemon=True)
         self._thread.start()
 

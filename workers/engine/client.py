@@ -1,7 +1,7 @@
 """The worker's side of the engine's socket. Imports no model library.
 
-A thread keeps one connection. When the engine dies the connection breaks at once; the client then waits
-for the next engine and asks again, as asking changes nothing, until the segment's deadline.
+Connections are kept and used by one asker at a time. When the engine dies they break at once; the client then
+waits for the next engine and asks again, as asking changes nothing, until the segment's deadline.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ class EngineClient:
     def __init__(self, config: Config) -> None:
         self._address = engine_address(config)
         self._key = engine_key(config, self._address)
-        self._local = threading.local()
+        self._idle: list[Connection[bytes, bytes]] = []
+        self._lock = threading.Lock()
 
     def status(self, *, attach: bool = False) -> EngineStatus:
         """What the engine says of itself; `EngineUnavailable` when none answers."""
@@ -94,30 +95,38 @@ class EngineClient:
             time.sleep(min(RETRY_S, max(0.0, deadline - time.monotonic())))
 
     def close(self) -> None:
-        """Closes the calling thread's connection."""
-        connection: Connection[bytes, bytes] | None = getattr(self._local, "connection", None)
-        self._local.connection = None
-        if connection is not None:
+        """Closes what nobody is using; the client stays usable."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
             connection.close()
 
     def _exchange(self, request: bytes, deadline: float) -> Refusal | EngineStatus | Sequence[Result]:
         """One request and its reply. A connection whose reply was not waited for is closed, never reused."""
-        connection: Connection[bytes, bytes] | None = getattr(self._local, "connection", None)
-        if connection is None:
-            try:
-                connection = Client(self._address, authkey=self._key)
-            except AuthenticationError:
-                raise EngineUnavailable(f"the engine at {self._address} refused our key") from None
-            self._local.connection = connection
+        connection = self._connection()
         try:
             connection.send_bytes(request)
             # The engine watches the deadline too; it is given a moment to say so itself.
             if not connection.poll(max(0.0, deadline - time.monotonic()) + 0.5):
                 raise DeadlinePassed
-            return unpack_reply(connection.recv_bytes())
+            reply = unpack_reply(connection.recv_bytes())
         except BaseException:
-            self.close()
+            connection.close()
+            self.close()  # when one broke, the others lead to the same dead engine
             raise
+        with self._lock:
+            self._idle.append(connection)
+        return reply
+
+    def _connection(self) -> Connection[bytes, bytes]:
+        """One that nobody is using: the last one given back, or a new one."""
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        try:
+            return Client(self._address, authkey=self._key)
+        except AuthenticationError:
+            raise EngineUnavailable(f"the engine at {self._address} refused our key") from None
 
 
 class _RemoteModels:
