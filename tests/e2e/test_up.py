@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from tests.conftest import wait_for
+from tests.recordings import recording
 
 READY_S = 900
 """The first start on a machine builds the checkpoints."""
@@ -98,9 +99,6 @@ class Up:
                 if Path(process.cwd()).is_relative_to(self.place) and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
         return found
-
-    def wait_until_gone(self) -> None:
-        wait_for(lambda: not self.processes(), "no process is left", timeout_s=90)
 
     def close(self) -> None:
         """Ends what a failed test left."""
@@ -196,8 +194,10 @@ def test_interrupted_while_it_starts_it_ends_without_a_word_too_many() -> None:
         assert starting.processes() == []
 
 
-def test_killed_it_leaves_no_process_behind(up: Up) -> None:
+def test_killed_while_it_has_segments_to_do_it_leaves_no_process_behind(up: Up) -> None:
+    source = recording(up.place / "video.mp4", seconds=60)
+    assert up.run("sample", str(source), "--stream", "room").returncode == 0
     assert len(up.processes()) >= 7  # itself, broker, store, engine, worker and two children
     up.process.kill()
     up.process.wait()
-    up.wait_until_gone()
+    wait_for(lambda: not up.processes(), "no process is left")

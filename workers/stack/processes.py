@@ -8,7 +8,6 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 from workers.parenthood import end_with_parent
@@ -28,15 +27,12 @@ class Child:
         *,
         log: Path,
         grace_s: float = 10,
-        orphaned: signal.Signals = signal.SIGTERM,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """`orphaned`: what the kernel sends it when its parent dies without stopping it."""
         self.name = name
         self.log = log
         self._command = list(command)
         self._grace_s = grace_s
-        self._orphaned = orphaned
         self._environment = dict(environment) if environment is not None else None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -59,7 +55,7 @@ class Child:
                 stderr=log,
                 env=self._environment,
                 start_new_session=True,
-                preexec_fn=partial(end_with_parent, self._orphaned),  # prctl only: takes no lock
+                preexec_fn=_end_with_parent,  # prctl only: takes no lock
             )
 
     def wait_until(self, ready: Callable[[], bool], *, timeout_s: float) -> None:
@@ -96,6 +92,11 @@ class Child:
             except ProcessLookupError:
                 return
             self._process.wait()
+
+
+def _end_with_parent() -> None:
+    # Without grace: what was acknowledged is durable, and the next start must find sockets, data and locks free.
+    end_with_parent(signal.SIGKILL)
 
 
 def free_ports(count: int) -> list[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import sysconfig
 from pathlib import Path
 
@@ -24,13 +23,7 @@ class SeaweedFS:
         self._directory = directory
         self._credentials = credentials
         self._ports = free_ports(8)
-        self.child = Child(
-            "seaweedfs",
-            self._command(),
-            log=directory / "seaweedfs.log",
-            grace_s=STOP_GRACE_S,
-            orphaned=signal.SIGKILL,  # at once, or the next start finds its data locked
-        )
+        self.child = Child("seaweedfs", self._command(), log=directory / "seaweedfs.log", grace_s=STOP_GRACE_S)
 
     @property
     def endpoint_url(self) -> str:
