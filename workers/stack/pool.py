@@ -24,13 +24,24 @@ HEALTHY_S = 30.0
 """A part that ran this long and then died is started again at once; one that keeps dying waits longer each time."""
 
 
+class StartAbandoned(Exception):
+    """The pool was told to end before it was ready; it has stopped."""
+
+
 class LocalPool:
     """Broker, store, engine and worker as children of this process; a context manager."""
 
     def __init__(
-        self, base: Config, *, concurrency: int | None = None, report: Callable[[str], None] = lambda _: None
+        self,
+        base: Config,
+        *,
+        concurrency: int | None = None,
+        report: Callable[[str], None] = lambda _: None,
+        ending: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`ending` is asked while starting, which may take minutes: `StartAbandoned` follows when it says so."""
         self._report = report
+        self._ending = ending
         self.services = Services(base.state_directory)
         self.config = self.services.config(base)
         logs = self.config.state_directory / "logs"
@@ -63,6 +74,7 @@ class LocalPool:
     def _start(self) -> None:
         self._report("starting broker and store")
         self.services.start()
+        self._go_on()
         storage = Storage(self.config.store)
         storage.make_bucket()
         storage.check_writes_once()
@@ -85,6 +97,7 @@ class LocalPool:
         told = [""]
 
         def ready() -> bool:
+            self._go_on()
             try:
                 status = client.status()
             except EngineUnavailable:
@@ -98,7 +111,12 @@ class LocalPool:
 
     def _worker_answers(self) -> bool:
         """Asked rather than looked up: what an earlier worker left in the broker looks like one that listens."""
+        self._go_on()
         return worker_problem(self.config, reply_s=1) is None
+
+    def _go_on(self) -> None:
+        if self._ending():
+            raise StartAbandoned
 
     def tend(self) -> None:
         """One look at all parts: starts again what died, and says so. Call it about once a second."""
