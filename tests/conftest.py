@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
+import hypothesis
 import pytest
 import redis
 from pydantic import SecretStr
@@ -19,6 +20,12 @@ from workers.config import Config, load_config
 from workers.stack.services import Services
 from workers.state import connect
 from workers.storage import Storage
+
+# How fast examples come says how busy the machine is, not whether the code is right.
+hypothesis.settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
+)
+hypothesis.settings.load_profile("patient")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 DATABASES = 512

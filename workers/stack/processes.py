@@ -28,12 +28,14 @@ class Child:
         log: Path,
         grace_s: float = 10,
         environment: Mapping[str, str] | None = None,
+        directory: Path | None = None,
     ) -> None:
         self.name = name
         self.log = log
         self._command = list(command)
         self._grace_s = grace_s
         self._environment = dict(environment) if environment is not None else None
+        self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -54,6 +56,7 @@ class Child:
                 stdout=log,
                 stderr=log,
                 env=self._environment,
+                cwd=self._directory,
                 start_new_session=True,
                 preexec_fn=_end_with_parent,  # prctl only: takes no lock
             )

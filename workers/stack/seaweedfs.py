@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sysconfig
+from contextlib import suppress
 from pathlib import Path
 
 from workers.config import Store
 from workers.stack.credentials import Credentials, identities, write_private
 from workers.stack.processes import Child, StackError, free_ports
-from workers.storage import Storage, StorageError
+from workers.storage import ObjectMissing, Storage, StorageError
 
 START_TIMEOUT_S = 60
+SOCKETS = Path("/tmp")  # noqa: S108  # where it puts its sockets, whatever TMPDIR says
 STOP_GRACE_S = 2
 """It takes 15 s to end by itself, and loses no acknowledged write when it is killed."""
 
@@ -23,7 +26,15 @@ class SeaweedFS:
         self._directory = directory
         self._credentials = credentials
         self._ports = free_ports(8)
-        self.child = Child("seaweedfs", self._command(), log=directory / "seaweedfs.log", grace_s=STOP_GRACE_S)
+        # It logs into the temporary directory: "." makes that its own.
+        self.child = Child(
+            "seaweedfs",
+            self._command(),
+            log=directory / "seaweedfs.log",
+            grace_s=STOP_GRACE_S,
+            environment={**os.environ, "TMPDIR": "."},
+            directory=directory,
+        )
 
     @property
     def endpoint_url(self) -> str:
@@ -37,6 +48,9 @@ class SeaweedFS:
 
     def stop(self) -> None:
         self.child.stop()
+        for port in self._ports:  # it listens on these too, and leaves them behind when it is killed
+            for left in SOCKETS.glob(f"seaweedfs-*-{port}.sock"):
+                left.unlink(missing_ok=True)
 
     def settings(self, bucket: str) -> Store:
         """How a pool reaches this store."""
@@ -53,6 +67,7 @@ class SeaweedFS:
         s3, s3_grpc, master, master_grpc, volume, volume_grpc, filer, filer_grpc = self._ports
         return [
             str(_binary()),
+            "-logtostderr=true",
             "server",
             f"-dir={self._directory / 'data'}",
             "-ip=127.0.0.1",
@@ -69,6 +84,8 @@ class SeaweedFS:
             f"-filer.port.grpc={filer_grpc}",
             "-s3",
             f"-s3.port={s3}",
+            "-s3.localSocket=s3.sock",
+            "-filer.localSocket=filer.sock",
             f"-s3.port.grpc={s3_grpc}",
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",
@@ -76,10 +93,13 @@ class SeaweedFS:
         ]
 
     def _answers(self) -> bool:
+        """Whether it writes, and reads what an earlier start wrote: its volumes come in seconds after the gateway."""
+        store = Storage(self.settings("liverisk-ready"), patient=False)
         try:
-            store = Storage(self.settings("liverisk-ready"), patient=False)
             store.make_bucket()
-            store.put("ready", b"")
+            with suppress(ObjectMissing):
+                store.get("ready")
+            store.put("ready", b"yes")
         except StorageError:
             return False
         return True
