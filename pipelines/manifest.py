@@ -15,7 +15,7 @@ from pydantic import AwareDatetime, Field, JsonValue, StringConstraints, Validat
 from pipelines.strict import Identifier, Strict
 
 MAX_MANIFEST_BYTES = 512 * 1024
-"""A longer message is refused unread: chat that does not fit goes into an object and is named by key."""
+"""More text than this is refused before it is parsed; chat that does not fit goes into an object, named by key."""
 
 ObjectKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._=/-]*$", min_length=1, max_length=512)]
 
