@@ -146,13 +146,25 @@ def load_config(chosen: Path | None = None, environment: Mapping[str, str] = os.
     merged: dict[str, Any] = {}
     for layer in (*layers, overrides):
         merged = merge(merged, layer)
-    connection = Path(merged.get("state_directory", ".liverisk")) / CONNECTION_FILE
-    if connection.exists():
-        merged = merge(merge(merge(layers[0], _read(connection)), layers[1] if chosen else {}), overrides)
+    settings = _checked(merged)
+    connection = settings.state_directory / CONNECTION_FILE
+    if not _there(connection):
+        return settings
+    return _checked(merge(merge(merge(layers[0], _read(connection)), layers[1] if chosen else {}), overrides))
+
+
+def _checked(merged: Mapping[str, Any]) -> Config:
     try:
         return Config.model_validate(merged)
     except ValidationError as error:
         raise ConfigError(f"configuration: {one_line(error)}") from None
+
+
+def _there(connection: Path) -> bool:
+    try:
+        return connection.exists()
+    except OSError as error:
+        raise ConfigError(f"state_directory: {connection.parent} cannot be used ({type(error).__name__})") from None
 
 
 def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -167,7 +179,7 @@ def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 def _read(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: unreadable ({type(error).__name__})") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: must be a mapping")
@@ -175,17 +187,24 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    """`LIVERISK__BROKER__URL=x` as `{"broker": {"url": "x"}}`; values are read as YAML scalars or lists."""
+    """`LIVERISK__BROKER__URL=x` as `{"broker": {"url": "x"}}`; values are read as YAML scalars, lists or mappings.
+
+    In order of their names: a mapping for a whole part comes before its single settings.
+    """
     tree: dict[str, Any] = {}
-    for name, value in environment.items():
+    for name in sorted(environment):
         if not name.startswith(ENVIRONMENT_PREFIX):
             continue
         path = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
         node = tree
-        for part in path[:-1]:
+        for depth, part in enumerate(path[:-1], start=1):
             node = node.setdefault(part, {})
+            if not isinstance(node, dict):
+                above = ENVIRONMENT_PREFIX + "__".join(path[:depth]).upper()
+                raise ConfigError(f"{name}: {above} is set too, and is no mapping; unset one of them")
         try:
-            node[path[-1]] = value if path[-1].endswith(("key", "url")) else yaml.safe_load(value)
-        except yaml.YAMLError:
+            text = environment[name]
+            node[path[-1]] = text if path[-1].endswith(("key", "url")) else yaml.safe_load(text)
+        except (ValueError, yaml.YAMLError):
             raise ConfigError(f"{name}: not a YAML value") from None
     return tree

@@ -57,6 +57,7 @@ def test_secrets_of_digits_stay_text(state: dict[str, str]) -> None:
         ("broker: {visibility_timeout_s: 30}", "visibility_timeout_s"),
         ("- a list", "must be a mapping"),
         ("a: [", "unreadable"),
+        ("a: 2026-13-45", "unreadable"),
     ],
 )
 def test_a_mistake_is_told_in_one_line_with_its_place(
@@ -66,6 +67,39 @@ def test_a_mistake_is_told_in_one_line_with_its_place(
         load_config(written(tmp_path / "mine.yaml", text), state)
     assert line in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variables", "line"),
+    [
+        ({"STATE_DIRECTORY": "5"}, "state_directory: "),
+        ({"STATE_DIRECTORY": "x" * 300}, "state_directory: "),
+        ({"BROKER": "x", "BROKER__URL": "redis://h"}, "LIVERISK__BROKER__URL: LIVERISK__BROKER is set too"),
+        ({"BROKER__URL": "redis://h", "BROKER": ""}, "LIVERISK__BROKER__URL: LIVERISK__BROKER is set too"),
+        ({"WORKER__CONCURRENCY": "2026-13-45"}, "LIVERISK__WORKER__CONCURRENCY: "),
+    ],
+)
+def test_a_mistake_in_the_environment_is_told_in_one_line(
+    variables: dict[str, str], line: str, state: dict[str, str]
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(environment=state | {f"LIVERISK__{name}": value for name, value in variables.items()})
+    assert line in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_a_part_and_one_of_its_settings_may_both_be_in_the_environment(turn: int, state: dict[str, str]) -> None:
+    variables = {"LIVERISK__BROKER": "{socket_timeout_s: 3}", "LIVERISK__BROKER__URL": "redis://h"}
+    broker = load_config(environment=state | dict(list(variables.items())[::turn])).broker
+    assert broker.url is not None
+    assert (broker.url.get_secret_value(), broker.socket_timeout_s) == ("redis://h", 3)
+
+
+def test_a_file_that_is_no_text_is_told_in_one_line(tmp_path: Path, state: dict[str, str]) -> None:
+    (tmp_path / "mine.yaml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="unreadable"):
+        load_config(tmp_path / "mine.yaml", state)
 
 
 def test_no_secret_is_ever_printed() -> None:
