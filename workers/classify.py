@@ -24,7 +24,7 @@ from pydantic import JsonValue
 from pipelines.cards import Label, read_cards
 from pipelines.examine import Examination, examine
 from pipelines.fusion import evidence_of, fuse, instants
-from pipelines.manifest import ManifestError, SegmentManifest, parse_manifest
+from pipelines.manifest import MAX_MANIFEST_BYTES, ManifestError, SegmentManifest, parse_manifest
 from pipelines.policies import Policies, read_policies
 from pipelines.record import Processing, Record, Verdict
 from pipelines.segment import ExaminationSettings, Segment
@@ -35,7 +35,7 @@ from workers.engine.errors import CheckpointGone, EngineUnavailable
 from workers.fetch import OutsideMedia, check_reach, fetch_segment
 from workers.lanes import Lane
 from workers.recent import note_done
-from workers.records import read_record, record_key_of, write_record
+from workers.records import RecordError, read_record, record_key_of, write_record
 from workers.state import StreamState, connect
 from workers.storage import Storage, StorageError
 
@@ -43,7 +43,12 @@ logger = logging.getLogger(__name__)
 
 Outcome = Literal["recorded", "known", "quarantined"]
 
-AWAY = (StorageError, EngineUnavailable, CheckpointGone, redis.RedisError, ConnectionError)
+
+class StillRunning(Exception):
+    """Another delivery of the same segment is being worked on, or was until moments ago."""
+
+
+AWAY = (StorageError, EngineUnavailable, CheckpointGone, StillRunning, redis.RedisError, ConnectionError)
 """Something the segment needs is away: not its fault, so the start does not count, and it is tried again."""
 
 LANGUAGE_CERTAIN = 0.8
@@ -83,7 +88,7 @@ class Bench:
 def classify(message: JsonValue, bench: Bench, *, lane: Lane) -> Outcome:
     """Brings one message to its end. Raises only what is worth trying again."""
     try:
-        manifest = parse_manifest(dict(message) if isinstance(message, dict) else {})
+        manifest = _manifest(message)
         check_reach(manifest, bench.config.store.media_prefix)
     except ManifestError as error:
         return _put_aside(message, bench, "manifest", str(error), lane)
@@ -91,20 +96,17 @@ def classify(message: JsonValue, bench: Bench, *, lane: Lane) -> Outcome:
         return _put_aside(message, bench, "outside_media", str(error), lane)
     name = quarantine.segment_name(manifest)
     if bench.storage.exists(record_key_of(manifest)):
-        _remember(read_record(bench.storage, record_key_of(manifest)), bench)
-        logger.info("segment known segment=%s", name)
-        return "known"
+        return _known(manifest, bench)
     attempt = bench.state.start_attempt(name)
     if attempt > bench.config.worker.max_attempts:
-        detail = f"{attempt - 1} starts without an outcome, last: {bench.state.failure(name) or 'worker died'}"
-        return _put_aside(message, bench, "crashed", detail, lane, attempt - 1)
+        return _given_up(manifest, message, bench, lane, attempt - 1)
     try:
+        bench.state.note_running(name, bench.config.worker.time_limit_s)
         record = _examined(manifest, bench, lane, attempt)
         written = write_record(bench.storage, record)
         _remember(record if written else read_record(bench.storage, record_key_of(manifest)), bench)
     except AWAY:
-        with suppress(redis.RedisError):
-            bench.state.excuse_attempt(name)
+        _excuse(name, bench)
         raise
     except Exception as error:
         bench.state.note_failure(name, f"{type(error).__name__} at {place_of(error)}")
@@ -114,6 +116,42 @@ def classify(message: JsonValue, bench: Bench, *, lane: Lane) -> Outcome:
         note_done(bench.redis, record)
     _log_done(name, lane, record)
     return "recorded" if written else "known"
+
+
+def _manifest(message: JsonValue) -> SegmentManifest:
+    if not isinstance(message, dict):
+        raise ManifestError("the message is no JSON object")
+    size = len(quarantine.as_json(message))
+    if size > MAX_MANIFEST_BYTES:
+        raise ManifestError(f"manifest is {size} bytes, more than {MAX_MANIFEST_BYTES}; put chat in an object")
+    return parse_manifest(message)
+
+
+def _known(manifest: SegmentManifest, bench: Bench) -> Outcome:
+    """Its record is there: what a crash may have taken from the stream's memory is given back."""
+    try:
+        _remember(read_record(bench.storage, record_key_of(manifest)), bench)
+    except RecordError:
+        logger.warning("record unreadable segment=%s", quarantine.segment_name(manifest))
+    logger.info("segment known segment=%s", quarantine.segment_name(manifest))
+    return "known"
+
+
+def _given_up(manifest: SegmentManifest, message: JsonValue, bench: Bench, lane: Lane, starts: int) -> Outcome:
+    """Too many starts without an outcome, unless others are at it just now: copies of one message are no crash."""
+    name = quarantine.segment_name(manifest)
+    if bench.storage.exists(record_key_of(manifest)):
+        return _known(manifest, bench)
+    if bench.state.is_running(name):
+        _excuse(name, bench)
+        raise StillRunning(name)
+    detail = f"{starts} starts without an outcome, last: {bench.state.failure(name) or 'worker died'}"
+    return _put_aside(message, bench, "crashed", detail, lane, starts)
+
+
+def _excuse(name: str, bench: Bench) -> None:
+    with suppress(redis.RedisError):
+        bench.state.excuse_attempt(name)
 
 
 def _log_done(name: str, lane: Lane, record: Record) -> None:
@@ -137,8 +175,8 @@ def place_of(error: BaseException) -> str:
 def _examined(manifest: SegmentManifest, bench: Bench, lane: Lane, attempt: int) -> Record:
     """The record of this segment; nothing is stored yet."""
     started_at = datetime.now(UTC)
-    worker = bench.config.worker
-    models = bench.engine.models(manifest.stream_id, lane=lane, wait_s=worker.deadline_s, budget_s=worker.deadline_s)
+    deadline = time.monotonic() + bench.config.worker.deadline_s
+    models = bench.engine.models(manifest.stream_id, lane=lane, deadline=deadline)
     clock = time.monotonic()
     settings = _settings(manifest, bench)
     segment = fetch_segment(manifest, bench.storage, max_side_px=settings.frame_side_px)

@@ -58,7 +58,7 @@ def answers(client: EngineClient) -> bool:
 
 def test_an_answer_comes_back_over_the_socket(config: Config) -> None:
     with serving(config), calling(config) as client:
-        models = client.models("room", lane="live", wait_s=10, budget_s=10)
+        models = client.models("room", lane="live", deadline=time.monotonic() + 20)
         assert models.checkpoints["text.risk"].id == "tiny"
         assert models.ask("text.risk", [Line("你好"), Line("hello")]) == [
             Scores(labels={"length": 2}),
@@ -92,7 +92,9 @@ def test_an_ask_outlives_the_engine_it_was_sent_to(config: Config, wait_until: W
 
     def ask() -> None:
         with calling(config) as client:
-            answers.append(client.models("room", lane="live", wait_s=10, budget_s=20).ask("text.risk", [Line("abc")]))
+            answers.append(
+                client.models("room", lane="live", deadline=time.monotonic() + 30).ask("text.risk", [Line("abc")])
+            )
 
     caller = threading.Thread(target=ask)
     with serving(config, lambda: engine(hang)) as first:
@@ -113,16 +115,32 @@ def test_a_deadline_passes_at_the_caller_even_when_the_model_hangs(config: Confi
         return line_lengths(items)
 
     with serving(config, lambda: engine(hang)), calling(config) as client:
-        models = client.models("room", lane="live", wait_s=10, budget_s=0.2)
+        client.wait_until_ready(10)
+        models = client.models("room", lane="live", deadline=time.monotonic() + 1)
         with pytest.raises(DeadlinePassed):
             models.ask("text.risk", [Line("abc")])
         release.set()
 
 
+def test_an_engine_that_takes_most_of_a_segments_time_to_become_ready_puts_the_segment_back(config: Config) -> None:
+    loaded = threading.Event()
+
+    def load() -> Engine:
+        assert loaded.wait(10)
+        return engine()
+
+    with serving(config, load), calling(config) as client:
+        deadline = time.monotonic() + 3
+        with pytest.raises(EngineUnavailable, match="not ready"):
+            client.models("room", lane="live", deadline=deadline)
+        assert time.monotonic() < deadline  # it does not wait for what would leave no time to ask
+        loaded.set()
+
+
 def test_a_segment_that_started_with_another_checkpoint_is_told_to_start_again(config: Config) -> None:
     with calling(config) as client:
         with serving(config, lambda: engine(digest="a" * 64)):
-            models = client.models("room", lane="live", wait_s=10, budget_s=10)
+            models = client.models("room", lane="live", deadline=time.monotonic() + 20)
         with serving(config, lambda: engine(digest="b" * 64)), pytest.raises(CheckpointGone):
             models.ask("text.risk", [Line("abc")])
 

@@ -20,6 +20,7 @@ from workers.engine.errors import CheckpointGone, EngineUnavailable
 from workers.engine.wire import Ask, EngineStatus, Hello, Refusal, Stop, WireError, pack_request, unpack_reply
 
 RETRY_S = 0.2
+STATUS_S = 5.0
 
 
 class EngineClient:
@@ -31,10 +32,10 @@ class EngineClient:
         self._idle: list[Connection[bytes, bytes]] = []
         self._lock = threading.Lock()
 
-    def status(self, *, attach: bool = False) -> EngineStatus:
-        """What the engine says of itself; `EngineUnavailable` when none answers."""
+    def status(self, *, attach: bool = False, timeout_s: float = STATUS_S) -> EngineStatus:
+        """What the engine says of itself; `EngineUnavailable` when none answers within `timeout_s`."""
         try:
-            reply = self._exchange(pack_request(Hello(attach=attach)), deadline=time.monotonic() + 5)
+            reply = self._exchange(pack_request(Hello(attach=attach)), deadline=time.monotonic() + timeout_s)
         except (OSError, EOFError, DeadlinePassed) as error:
             raise EngineUnavailable(f"no engine at {self._address}: {type(error).__name__}") from None
         if not isinstance(reply, EngineStatus):
@@ -47,7 +48,7 @@ class EngineClient:
         doing = "not answering"
         while True:
             try:
-                status = self.status()
+                status = self.status(timeout_s=min(STATUS_S, max(RETRY_S, deadline - time.monotonic())))
                 if status.ready:
                     return status
                 doing = status.progress
@@ -57,12 +58,17 @@ class EngineClient:
                 raise EngineUnavailable(f"the engine at {self._address} is not ready: {doing}")
             time.sleep(RETRY_S)
 
-    def models(self, stream_id: str, *, lane: str, wait_s: float, budget_s: float) -> Models:
-        """The models of one segment: waits up to `wait_s` for the engine, then has `budget_s` for its asks."""
+    def models(self, stream_id: str, *, lane: str, deadline: float) -> Models:
+        """The models of one segment, whose asks end at the deadline (`time.monotonic`'s clock).
+
+        Waits for an engine that is not ready, but for no more than half of the time that is left: a segment
+        that began with less would end as "deadline" for what was the engine's absence. It is put back instead
+        (`EngineUnavailable`).
+        """
         del stream_id
-        status = self.wait_until_ready(wait_s)
+        status = self.wait_until_ready((deadline - time.monotonic()) / 2)
         checkpoints = {name: slot.checkpoint for name, slot in status.slots.items()}
-        return _RemoteModels(self, checkpoints, lane, time.monotonic() + budget_s)
+        return _RemoteModels(self, checkpoints, lane, deadline)
 
     def stop_engine(self) -> None:
         """Asks the engine to end; nothing happens when there is none."""
