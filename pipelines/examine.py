@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from pipelines import coverage as why
 from pipelines.chat_lines import group_chat
-from pipelines.frames import FrameFindings, examine_frames, without_near_duplicates
+from pipelines.frames import Chosen, FrameFindings, examine_frames, without_near_duplicates
 from pipelines.items import SAMPLE_RATE_HZ, Clip, Failure, Line, Result, Scores, Transcript
 from pipelines.models import DeadlinePassed, Models
 from pipelines.record import Coverage, LanguageFrom, Modality, Observations, SpeechObservation, TextObservation
@@ -44,12 +44,18 @@ class Examination:
     stage_ms: dict[str, float]
 
 
-def examine(segment: Segment, models: Models, settings: ExaminationSettings) -> Examination:
-    """Everything the models say about the segment. Raises only what makes the whole segment start again."""
+def examine(
+    segment: Segment, models: Models, settings: ExaminationSettings, *, language: str | None = None
+) -> Examination:
+    """Everything the models say about the segment. Raises only what makes the whole segment start again.
+
+    `language` is what the stream was last heard to speak; it spares detecting it again.
+    """
+    chosen = without_near_duplicates(segment.frames, settings)
     stages: dict[Modality, Callable[[], Finding]] = {
-        "frames": lambda: _frames(segment, models, settings),
-        "speech": lambda: _speech(segment, models, settings),
-        "screen": lambda: _screen(segment, models, settings),
+        "frames": lambda: _frames(segment, chosen, models),
+        "speech": lambda: _speech(segment, language, models),
+        "screen": lambda: _screen(segment, chosen, models, settings),
         "chat": lambda: _chat(segment, models),
     }
     with ThreadPoolExecutor(len(stages), thread_name_prefix="stage") as pool:
@@ -85,19 +91,17 @@ def _with_gaps(modality: Modality, seen: Coverage, segment: Segment) -> Coverage
     return seen.model_copy(update={"status": status, "reason": why.GAP, "detail": f"{lost:.1f} s"})
 
 
-def _frames(segment: Segment, models: Models, settings: ExaminationSettings) -> Finding:
+def _frames(segment: Segment, chosen: Chosen, models: Models) -> Finding:
     slots = [slot for slot in models.checkpoints if slot.startswith("vision.")]
-    chosen = without_near_duplicates(segment.frames, settings)
     frames, seen = examine_frames(segment.frames, chosen, slots, models)
-    return Finding(segment.problems.get("frames") or seen, frames=frames)
+    return Finding(seen, frames=frames)
 
 
-def _screen(segment: Segment, models: Models, settings: ExaminationSettings) -> Finding:
+def _screen(segment: Segment, chosen: Chosen, models: Models, settings: ExaminationSettings) -> Finding:
     if "ocr" not in models.checkpoints or not settings.screen_text:
         return Finding(Coverage(status="not", reason=why.NO_MODEL, total=len(segment.frames)))
-    chosen = without_near_duplicates(segment.frames, settings)
     texts, seen = examine_screen(segment.frames, chosen, models, settings)
-    return _with_scores(Finding(segment.problems.get("screen") or seen, texts), models)
+    return _with_scores(Finding(seen, texts), models)
 
 
 def _chat(segment: Segment, models: Models) -> Finding:
@@ -112,7 +116,7 @@ def _chat(segment: Segment, models: Models) -> Finding:
     )
 
 
-def _speech(segment: Segment, models: Models, settings: ExaminationSettings) -> Finding:
+def _speech(segment: Segment, language: str | None, models: Models) -> Finding:
     if problem := segment.problems.get("speech"):
         return Finding(problem)
     if segment.audio is None:
@@ -120,7 +124,7 @@ def _speech(segment: Segment, models: Models, settings: ExaminationSettings) -> 
     total = round(segment.audio.size / SAMPLE_RATE_HZ, 2)
     if "speech" not in models.checkpoints:
         return Finding(Coverage(status="not", reason=why.NO_MODEL, total=total))
-    heard, language_from = _heard(segment, Clip(segment.audio, settings.language), models)
+    heard, language_from = _heard(segment, Clip(segment.audio, language), models)
     if not isinstance(heard, Transcript):
         return Finding(_failed(heard, total))
     seen = Coverage(

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from pipelines.items import Picture
-from pipelines.manifest import ChatLine, SegmentManifest
-from pipelines.record import Coverage, Modality
+from pipelines.manifest import ChatLine, Profile, SegmentManifest
+from pipelines.record import Coverage
+from pipelines.strict import Strict
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,23 +27,24 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """`audio` is mono float32 at 16 kHz. `problems` names modalities that could not be fetched or decoded."""
+    """`audio` is mono float32 at 16 kHz. `problems` says why audio or chat could not be had; frames say so each."""
 
     manifest: SegmentManifest
     frames: tuple[Frame, ...] = ()
     audio: NDArray[np.float32] | None = None
     chat: tuple[ChatLine, ...] | None = None
-    problems: Mapping[Modality, Coverage] = field(default_factory=dict)
+    problems: Mapping[Literal["speech", "chat"], Coverage] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class ExaminationSettings:
-    """How thoroughly to look; the meaning of each is in the configuration of the same name."""
+class ExaminationSettings(Strict):
+    """How thoroughly to look; kept in every record. Savings can be switched off for an audit."""
 
-    frame_side_px: int = 640
-    near_duplicates: bool = True
-    near_duplicate_threshold: float = 4.0
+    frame_side_px: int = Field(default=640, ge=64, le=4096, description="frames are scored at most this large")
+    near_duplicates: bool = Field(default=True, description="frames like the last scored one reuse its scores")
+    near_duplicate_threshold: float = Field(default=4.0, ge=0, le=255, description="largest grey difference of a tile")
     screen_text: bool = True
-    min_screen_confidence: float = 0.6
-    language: str | None = None
-    """What the stream was last heard to speak; spares detecting it again."""
+    min_screen_confidence: float = Field(default=0.6, ge=0, le=1)
+
+    def for_profile(self, profile: Profile) -> Self:
+        """The same, but a deep look spares no frame."""
+        return self.model_copy(update={"near_duplicates": False}) if profile == "deep" else self

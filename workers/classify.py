@@ -178,10 +178,10 @@ def _examined(manifest: SegmentManifest, bench: Bench, lane: Lane, attempt: int)
     deadline = time.monotonic() + bench.config.worker.deadline_s
     models = bench.engine.models(manifest.stream_id, lane=lane, deadline=deadline)
     clock = time.monotonic()
-    settings = _settings(manifest, bench)
+    settings = bench.config.examination.for_profile(manifest.profile)
     segment = fetch_segment(manifest, bench.storage, max_side_px=settings.frame_side_px)
     fetch_ms = (time.monotonic() - clock) * 1000
-    examination = examine(segment, models, settings)
+    examination = examine(segment, models, settings, language=bench.state.language(manifest.stream_id))
     clock = time.monotonic()
     verdicts = _verdicts(manifest, examination, bench)
     fuse_ms = (time.monotonic() - clock) * 1000
@@ -219,29 +219,10 @@ def _record(
         media=manifest.frames,
         audio_key=manifest.audio.key if manifest.audio else None,
         policy_digest=bench.policies.digest,
-        settings={
-            "frame_side_px": settings.frame_side_px,
-            "near_duplicates": settings.near_duplicates,
-            "near_duplicate_threshold": settings.near_duplicate_threshold,
-            "screen_text": settings.screen_text,
-            "min_screen_confidence": settings.min_screen_confidence,
-        },
+        settings=settings.model_dump(),
         observations=examination.observations,
         verdicts=verdicts,
         processing=processing,
-    )
-
-
-def _settings(manifest: SegmentManifest, bench: Bench) -> ExaminationSettings:
-    examination = bench.config.examination
-    deep = manifest.profile == "deep"
-    return ExaminationSettings(
-        frame_side_px=examination.frame_side_px,
-        near_duplicates=examination.near_duplicates and not deep,
-        near_duplicate_threshold=examination.near_duplicate_threshold,
-        screen_text=examination.screen_text,
-        min_screen_confidence=examination.min_screen_confidence,
-        language=bench.state.language(manifest.stream_id),
     )
 
 

@@ -17,6 +17,7 @@ from pydantic import Field, SecretStr, ValidationError, model_validator
 from pipelines.cards import CARDS_DIRECTORY, Session
 from pipelines.manifest import one_line
 from pipelines.policies import POLICIES_FILE
+from pipelines.segment import ExaminationSettings
 from pipelines.strict import Identifier, Strict
 from workers.lanes import LANES, Lane
 
@@ -91,17 +92,6 @@ class Sampler(Strict):
     reconnect_s: float = Field(default=60, ge=0, description="how long a dropped live source is tried again")
 
 
-class Examination(Strict):
-    """How a segment is examined; savings can be switched off for an audit."""
-
-    frame_side_px: int = Field(default=640, ge=64, le=4096, description="frames are scored at most this large")
-    near_duplicates: bool = Field(default=True, description="frames like the last scored one reuse its scores")
-    near_duplicate_threshold: float = Field(default=4.0, ge=0, le=255, description="largest grey difference of a tile")
-    near_duplicate_max_age_s: float = Field(default=30, gt=0)
-    screen_text: bool = True
-    min_screen_confidence: float = Field(default=0.6, ge=0, le=1)
-
-
 class State(Strict):
     ttl_s: int = Field(default=3600, ge=60, description="temporal state of a silent stream is forgotten after this")
 
@@ -115,7 +105,7 @@ class Config(Strict):
     engine: Engine = Engine()
     worker: Worker = Worker()
     sampler: Sampler = Sampler()
-    examination: Examination = Examination()
+    examination: ExaminationSettings = ExaminationSettings()
     state: State = State()
     state_directory: Path = Path(".liverisk")
     models_directory: Path | None = Field(default=None, description="finished checkpoints; null: the user's cache")

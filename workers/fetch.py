@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from pipelines import coverage as why
 from pipelines.decode import DecodeError, decode_audio, decode_image
 from pipelines.manifest import AudioRef, ChatLine, ChatRef, FrameRef, SegmentManifest
-from pipelines.record import Coverage, Modality
+from pipelines.record import Coverage
 from pipelines.segment import Frame, Segment
 from workers.storage import ObjectMissing
 
@@ -37,7 +37,7 @@ class OutsideMedia(ValueError):
 
 def fetch_segment(manifest: SegmentManifest, storage: Objects, *, max_side_px: int) -> Segment:
     """The decoded segment. Raises `StorageError` when the store does not answer."""
-    problems: dict[Modality, Coverage] = {}
+    problems: dict[Literal["speech", "chat"], Coverage] = {}
     with ThreadPoolExecutor(2, thread_name_prefix="fetch") as pool:
         frames = pool.submit(_frames, manifest.frames, storage, max_side_px)
         audio = pool.submit(_audio, manifest.audio, storage, manifest.duration_s)

@@ -26,7 +26,7 @@ from pipelines.segment import ExaminationSettings, Frame, Segment
 from pipelines.strict import Strict
 from pipelines.text.language import language_of
 from pipelines.text.normalise import normalise
-from workers.config import Config, Examination
+from workers.config import Config
 from workers.engine.engine import Engine
 from workers.fetch import fetch_segment
 from workers.storage import ObjectMissing
@@ -38,21 +38,12 @@ Probabilities = dict[str, float]
 """Policy -> calibrated probability; policies that no label speaks for are absent."""
 
 
-class MatchedTerm(Strict):
-    """A lexicon's term, how it was written, and which steps of normalisation led from one to the other."""
-
-    term: str
-    surface: str
-    chain: tuple[str, ...]
-
-
 class TextScore(Strict):
     """`policies` is None when a text slot failed; `error` then names the failure."""
 
     text: str
     language: str | None
     normalised: str
-    terms: tuple[MatchedTerm, ...] = ()
     policies: Probabilities | None
     error: str | None = None
 
@@ -132,7 +123,7 @@ class Scorer:
     models: Models
     labels: Mapping[str, Mapping[str, Label]]
     policies: Policies
-    examination: Examination
+    examination: ExaminationSettings
 
     @classmethod
     @contextmanager
@@ -218,14 +209,7 @@ class Scorer:
         )
 
     def _examined(self, segment: Segment) -> Observations:
-        examination = self.examination
-        settings = ExaminationSettings(
-            frame_side_px=examination.frame_side_px,
-            near_duplicates=examination.near_duplicates,
-            near_duplicate_threshold=examination.near_duplicate_threshold,
-            screen_text=examination.screen_text,
-            min_screen_confidence=examination.min_screen_confidence,
-        )
+        settings = self.examination.for_profile(segment.manifest.profile)
         return examine(segment, self.models, settings).observations
 
     def _said(self, text: TextObservation) -> TextScore:

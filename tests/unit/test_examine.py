@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from pipelines.manifest import ChatLine, Context, Gap, SegmentManifest
 from pipelines.models import DeadlinePassed
 from pipelines.record import Coverage, Modality, Observations
 from pipelines.segment import ExaminationSettings, Frame, Segment
+from pipelines.vision.duplicates import Thumbnail, thumbnail
 
 Answer = Callable[[Item], Result]
 
@@ -85,7 +87,7 @@ def segment(
     chat: Sequence[tuple[str, str]] | None = None,
     gaps: tuple[Gap, ...] = (),
     language: str | None = None,
-    problems: Mapping[Modality, Coverage] | None = None,
+    problems: Mapping[Literal["speech", "chat"], Coverage] | None = None,
 ) -> Segment:
     manifest = SegmentManifest(
         schema="liverisk.segment",
@@ -104,9 +106,11 @@ def segment(
     return Segment(manifest, tuple(frames), audio, lines, problems or {})
 
 
-def observed(what: Segment, asked: Functions | None = None, **settings: object) -> Observations:
-    chosen = ExaminationSettings(**settings)  # type: ignore[arg-type]  # a test names real settings
-    return examine(what, asked or models(), chosen).observations
+def observed(
+    what: Segment, asked: Functions | None = None, *, language: str | None = None, **settings: float
+) -> Observations:
+    chosen = ExaminationSettings.model_validate(settings)
+    return examine(what, asked or models(), chosen, language=language).observations
 
 
 def test_frames_that_repeat_the_last_examined_one_reuse_its_scores_and_name_it() -> None:
@@ -123,6 +127,24 @@ def test_without_the_saving_every_frame_is_asked_about() -> None:
     asked = models()
     observed(segment(frames=[frame(0, 10), frame(2, 10)]), asked, near_duplicates=False)
     assert len(asked.asked["vision.nudity"]) == 2
+
+
+def test_a_deep_look_spares_no_frame() -> None:
+    settings = ExaminationSettings()
+    assert settings.for_profile("live") == settings
+    assert settings.for_profile("deep") == ExaminationSettings(near_duplicates=False)
+
+
+def test_frames_are_compared_once_for_all_that_look_at_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[Picture] = []
+
+    def counted(picture: Picture) -> Thumbnail:
+        compared.append(picture)
+        return thumbnail(picture)
+
+    monkeypatch.setattr("pipelines.frames.thumbnail", counted)
+    observed(segment(frames=[frame(0, 10), frame(2, 200)]), models(ocr=reads("Big SALE")))
+    assert len(compared) == 2
 
 
 def test_a_frame_that_could_not_be_decoded_leaves_the_frames_partly_examined() -> None:

@@ -18,8 +18,8 @@ from pipelines.coverage import MISSING_OBJECT, MODEL_FAILED
 from pipelines.decode import DecodeError
 from pipelines.items import CheckpointRef, Failure, Item, Line, Result, Scores, ScreenLine, ScreenText, Span, Transcript
 from pipelines.policies import read_policies
+from pipelines.segment import ExaminationSettings
 from workers.cli.main import cli
-from workers.config import Examination
 from workers.score import Folder, Scorer, TooLong, unexamined
 from workers.storage import ObjectMissing
 
@@ -55,7 +55,7 @@ class Functions:
 
 def scorer(**answers: Callable[[Item], Result]) -> Scorer:
     named = {"text.risk": judge, **{name.replace("__", "."): answer for name, answer in answers.items()}}
-    return Scorer(Functions(named), {"function": LABELS}, read_policies(), Examination())
+    return Scorer(Functions(named), {"function": LABELS}, read_policies(), ExaminationSettings())
 
 
 def png() -> bytes:
