@@ -17,6 +17,9 @@ from pipelines.strict import Identifier, Strict
 MAX_MANIFEST_BYTES = 512 * 1024
 """More text than this is refused before it is parsed; chat that does not fit goes into an object, named by key."""
 
+EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+"""Outside of these a capture time is a mistake, and the ends of the calendar cannot be told in every zone."""
+
 ObjectKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._=/-]*$", min_length=1, max_length=512)]
 
 Profile = Literal["live", "deep"]
@@ -93,7 +96,7 @@ class SegmentManifest(Strict):
     version: Literal[1]
     stream_id: Identifier
     segment_id: Identifier
-    captured_at: AwareDatetime = Field(description="wall clock of the segment's first instant")
+    captured_at: AwareDatetime = Field(description="wall clock of the segment's first instant", ge=EARLIEST, lt=LATEST)
     duration_s: float = Field(gt=0, le=120)
     frames: tuple[FrameRef, ...] = Field(default=(), max_length=2000)
     audio: AudioRef | None = None

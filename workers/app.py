@@ -22,13 +22,10 @@ from pydantic import JsonValue
 from workers.classify import AWAY, Bench, classify, place_of
 from workers.config import Config, ConfigError
 from workers.engine.bootstep import EngineStep
-from workers.lanes import LANES, Lane
+from workers.lanes import CLASSIFY, LANES, Lane
 from workers.parenthood import end_with_parent
 
 logger = logging.getLogger(__name__)
-
-CLASSIFY = "liverisk.classify"
-"""The task's name is contract: clients in any language send it."""
 
 PAUSE_S = (1.0, 3.0)
 """How long a slot rests, at random, before a message goes back because something it needs is away."""
@@ -99,8 +96,17 @@ def _register(app: Celery, config: Config) -> None:
     opened = cache(lambda: Bench.open(config))
 
     @app.task(name=CLASSIFY, shared=False)  # type: ignore[untyped-decorator]  # Celery ships no types
-    def liverisk_classify(manifest: JsonValue) -> None:
-        run_once(manifest, current_lane(app), opened)
+    def liverisk_classify(*arguments: JsonValue, **named: JsonValue) -> None:
+        run_once(message_in(arguments, named), current_lane(app), opened)
+
+
+def message_in(arguments: tuple[JsonValue, ...], named: dict[str, JsonValue]) -> JsonValue:
+    """The manifest, sent as the one argument. Anything else is passed on whole: it is put aside, not dropped."""
+    if len(arguments) == 1 and not named:
+        return arguments[0]
+    if not arguments and set(named) == {"manifest"}:
+        return named["manifest"]
+    return {"args": list(arguments), "kwargs": named}
 
 
 def current_lane(app: Celery) -> Lane:
@@ -124,4 +130,5 @@ def run_once(message: JsonValue, lane: Lane, opened: Callable[[], Bench]) -> Non
     except Exception as error:  # noqa: BLE001  # whatever it was, the message must come back
         # The traceback's lines are ours; the message could quote content, so only the class is logged.
         logger.error("segment failed lane=%s error=%s at=%s", lane, type(error).__name__, place_of(error))
+        time.sleep(random.uniform(*PAUSE_S))  # noqa: S311  # spreads retries, guards nothing
         raise Reject(type(error).__name__, requeue=True) from None

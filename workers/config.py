@@ -10,9 +10,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 
 from pipelines.cards import CARDS_DIRECTORY, Session
 from pipelines.manifest import one_line
@@ -35,6 +36,15 @@ class Broker(Strict):
     url: SecretStr | None = Field(default=None, description="redis://… or rediss://…, also the store of stream state")
     visibility_timeout_s: int = Field(default=120, ge=2, description="when a dead worker's message comes back")
     socket_timeout_s: float = Field(default=10, gt=0)
+
+    @field_validator("url")
+    @classmethod
+    def _speaks_redis(cls, url: SecretStr | None) -> SecretStr | None:
+        # What is remembered of streams lies beside the queue, so a broker that only queues is not enough.
+        scheme = urlsplit(url.get_secret_value()).scheme if url else "redis"
+        if scheme not in ("redis", "rediss"):
+            raise ValueError(f"{scheme}:// is no broker for this pool; Redis and Valkey are redis:// or rediss://")
+        return url
 
 
 class Store(Strict):
@@ -62,6 +72,7 @@ class Engine(Strict):
     device: str = Field(default="auto", description="auto, cpu or cuda:N")
     linger_s: float = Field(default=15, gt=0, description="ends this long after its last worker died")
     start_timeout_s: float = Field(default=600, gt=0, description="the first start builds or fetches checkpoints")
+    stuck_s: float = Field(default=120, gt=0, description="a batch that runs longer hangs: the engine is replaced")
     bulk_share: float = Field(default=0.1, ge=0, le=1, description="share of batches owed to bulk under live load")
 
 

@@ -18,7 +18,7 @@ from pipelines.decode import DecodeError, decode_audio, decode_image
 from pipelines.manifest import AudioRef, ChatLine, ChatRef, FrameRef, SegmentManifest
 from pipelines.record import Coverage
 from pipelines.segment import Frame, Segment
-from workers.storage import ObjectMissing
+from workers.storage import ObjectMissing, OutOfRange
 
 _CHAT_LINE = TypeAdapter(ChatLine)
 
@@ -91,6 +91,8 @@ def _object(key: str, storage: Objects, extent: tuple[int, int] | None) -> bytes
         return storage.get(key, offset=extent[0], length=extent[1] - extent[0])
     except ObjectMissing:
         return _missing(key)
+    except OutOfRange:
+        return Coverage(status="not", reason=why.UNDECODABLE, detail="object shorter than its range")
 
 
 def _frame(reference: FrameRef, content: bytes | Coverage, extent: tuple[int, int] | None, max_side_px: int) -> Frame:

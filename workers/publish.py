@@ -11,11 +11,7 @@ from kombu.exceptions import KombuError, OperationalError
 
 from pipelines.manifest import SegmentManifest
 from workers.config import Config
-from workers.lanes import Lane
-
-TASK = "liverisk.classify"
-
-SCHEMES = ("redis", "rediss", "redis+socket", "amqp", "amqps")
+from workers.lanes import CLASSIFY, Lane
 
 _RETRIES = {"max_retries": 3, "interval_start": 0.1, "interval_step": 0.3, "interval_max": 1.0}
 
@@ -32,9 +28,6 @@ class Publisher:
         if config.broker.url is None:
             raise PublishError("no broker; run `liverisk up` or set LIVERISK__BROKER__URL")
         url = config.broker.url.get_secret_value()
-        scheme = urlsplit(url).scheme
-        if scheme not in SCHEMES:
-            raise PublishError(f"broker.url: {scheme}:// is unknown; Redis and Valkey are redis:// or rediss://")
         self._broker = f"broker at {urlsplit(url).hostname}"
         self._app = Celery("liverisk-publisher", broker=url, set_as_current=False)
         self._app.conf.update(
@@ -65,7 +58,7 @@ class Publisher:
         task_id = f"{manifest.stream_id}/{manifest.segment_id}/{manifest.run}"
         try:
             self._app.send_task(
-                TASK,
+                CLASSIFY,
                 args=[manifest.as_message()],
                 task_id=task_id,
                 queue=lane,

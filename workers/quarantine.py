@@ -8,16 +8,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Literal
 
-from pydantic import AwareDatetime, JsonValue
+from pydantic import AwareDatetime, ValidationError
 
-from pipelines.manifest import SegmentManifest, parse_manifest
+from pipelines.manifest import SegmentManifest, one_line, parse_manifest
 from pipelines.strict import Strict
+from workers.fetch import check_reach
 from workers.lanes import Lane
-from workers.storage import Storage
+from workers.publish import Publisher
+from workers.state import StreamState
+from workers.storage import ObjectMissing, Storage
 
 PREFIX = "quarantine/"
 
@@ -25,7 +29,10 @@ Reason = Literal["manifest", "outside_media", "crashed", "failed"]
 
 
 class Entry(Strict):
-    """`detail` is one line: a field's name, an error class, a count; `attempts` how often it was started."""
+    """`detail` is one line: a field's name, an error class, a count; `attempts` how often it was started.
+
+    `message` is JSON text: what was sent may be no manifest, and need not even be valid Unicode.
+    """
 
     reason: Reason
     detail: str
@@ -33,16 +40,14 @@ class Entry(Strict):
     at: AwareDatetime
     lane: Lane
     version: str
-    message: JsonValue
+    message: str
 
 
 class QuarantineError(Exception):
     """The entry cannot be read or retried; one line."""
 
 
-def put_aside(
-    storage: Storage, message: JsonValue, *, reason: Reason, detail: str, lane: Lane, attempts: int = 1
-) -> str:
+def put_aside(storage: Storage, message: object, *, reason: Reason, detail: str, lane: Lane, attempts: int = 1) -> str:
     """Writes the entry and returns its key; the same message for the same reason has one entry."""
     entry = Entry(
         reason=reason,
@@ -51,7 +56,7 @@ def put_aside(
         at=datetime.now(UTC),
         lane=lane,
         version=version("liverisk"),
-        message=message,
+        message=as_json(message),
     )
     key = f"{PREFIX}{_name(message)}.json"
     storage.put(key, entry.model_dump_json(indent=1).encode(), content_type="application/json")
@@ -61,22 +66,41 @@ def put_aside(
 def entries(storage: Storage) -> Iterator[tuple[str, Entry]]:
     """Every entry with its name, as `show` and `retry` take it."""
     for key in storage.keys(PREFIX):
-        yield key.removeprefix(PREFIX).removesuffix(".json"), Entry.model_validate_json(storage.get(key))
+        name = key.removeprefix(PREFIX).removesuffix(".json")
+        yield name, read_entry(storage, name)
 
 
 def read_entry(storage: Storage, name: str) -> Entry:
-    return Entry.model_validate_json(storage.get(f"{PREFIX}{name}.json"))
+    """The entry. Raises `ObjectMissing` when there is none, `QuarantineError` when it cannot be read."""
+    try:
+        return Entry.model_validate_json(storage.get(f"{PREFIX}{name}.json"))
+    except ValidationError as error:
+        raise QuarantineError(f"{name}: not a readable entry ({one_line(error)})") from None
 
 
-def manifest_of(entry: Entry) -> SegmentManifest:
-    """The manifest to send again; `ManifestError` when it never was one."""
-    if not isinstance(entry.message, dict):
-        raise QuarantineError("the message is no manifest and cannot be retried")
-    return parse_manifest(dict(entry.message))
+def retry(name: str, storage: Storage, state: StreamState, publisher: Publisher, media_prefix: str) -> SegmentManifest:
+    """Queues the segment again with its starts forgotten, and removes the entry.
+
+    Raises `ObjectMissing` when there is no such entry, `ManifestError` or `OutsideMedia` when trying again could
+    only end the same way, and what store, state and publisher raise.
+    """
+    entry = read_entry(storage, name)
+    manifest = parse_manifest(entry.message)
+    check_reach(manifest, media_prefix)
+    state.forget_attempts(segment_name(manifest))
+    publisher.send(manifest, lane=entry.lane)
+    with suppress(ObjectMissing):
+        if read_entry(storage, name) == entry:  # it may be back already, with a newer entry
+            storage.delete(f"{PREFIX}{name}.json")
+    return manifest
 
 
-def remove(storage: Storage, name: str) -> None:
-    storage.delete(f"{PREFIX}{name}.json")
+def as_json(message: object) -> str:
+    """The message as it can always be stored: ASCII, whatever was sent."""
+    try:
+        return json.dumps(message, ensure_ascii=True)
+    except (TypeError, ValueError, RecursionError) as error:
+        return json.dumps({"unstorable": type(error).__name__})
 
 
 def segment_name(manifest: SegmentManifest) -> str:
@@ -84,9 +108,8 @@ def segment_name(manifest: SegmentManifest) -> str:
     return f"{manifest.stream_id}/{manifest.segment_id}/{manifest.run}"
 
 
-def _name(message: JsonValue) -> str:
+def _name(message: object) -> str:
     try:
         return segment_name(parse_manifest(dict(message) if isinstance(message, dict) else {}))
     except ValueError:
-        body = json.dumps(message, sort_keys=True).encode()
-        return f"invalid/{hashlib.sha256(body).hexdigest()[:32]}"
+        return f"invalid/{hashlib.sha256(as_json(message).encode()).hexdigest()[:32]}"

@@ -78,20 +78,31 @@ class StreamState:
             pipe.expire(f"liverisk:attempts:{segment}", ATTEMPT_TTL_S)
             return int(pipe.execute()[0])
 
+    def note_running(self, segment: str, limit_s: int) -> None:
+        """Somebody works on it; forgotten when its time limit has passed, whatever became of it."""
+        self._client.set(f"liverisk:running:{segment}", 1, ex=limit_s)
+
+    def is_running(self, segment: str) -> bool:
+        return bool(self._client.exists(f"liverisk:running:{segment}"))
+
     def excuse_attempt(self, segment: str) -> None:
         """Takes a start back: what stopped it was not the segment's fault."""
-        self._client.decr(f"liverisk:attempts:{segment}")
+        with self._client.pipeline() as pipe:
+            pipe.decr(f"liverisk:attempts:{segment}")
+            pipe.expire(f"liverisk:attempts:{segment}", ATTEMPT_TTL_S)
+            pipe.execute()
 
     def note_failure(self, segment: str, failure: str) -> None:
         """Keeps an error class and its place for whoever asks why the segment was put aside."""
         self._client.set(f"liverisk:failure:{segment}", failure, ex=ATTEMPT_TTL_S)
+        self._client.delete(f"liverisk:running:{segment}")
 
     def failure(self, segment: str) -> str | None:
         value = self._client.get(f"liverisk:failure:{segment}")
         return value.decode() if isinstance(value, bytes) else None
 
     def forget_attempts(self, segment: str) -> None:
-        self._client.delete(f"liverisk:attempts:{segment}", f"liverisk:failure:{segment}")
+        self._client.delete(*(f"liverisk:{kind}:{segment}" for kind in ("attempts", "failure", "running")))
 
 
 def _history_key(stream_id: str, run: str) -> str:

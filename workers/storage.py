@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,23 @@ class ObjectMissing(StorageError):
         self.key = key
 
 
+class OutOfRange(StorageError):
+    """The object is shorter than the asked range. Not worth a retry."""
+
+
+class AlreadyThere(StorageError):
+    """Somebody else's object or bucket has the name."""
+
+
+_MISSING = ("NoSuchKey", "NotFound", "404")
+_OUT_OF_RANGE = ("InvalidRange", "416")
+_ALREADY_THERE = (
+    *("PreconditionFailed", "412", "ConditionalRequestConflict", "409"),
+    *("BucketAlreadyOwnedByYou", "BucketAlreadyExists"),
+)
+"""Error codes: services spell the same refusal in several ways, and answers without a body by status alone."""
+
+
 class Storage:
     """One bucket. Safe to share between threads; not between processes: open it after a fork."""
 
@@ -36,54 +54,44 @@ class Storage:
         """`patient` False: an operation is tried once, for asking whether a store is there at all."""
         self.bucket = settings.bucket
         self.settings = settings
-        self._client: S3Client = boto3.client(
-            "s3",
-            endpoint_url=settings.endpoint_url,
-            region_name=settings.region,
-            aws_access_key_id=settings.access_key.get_secret_value() if settings.access_key else None,
-            aws_secret_access_key=settings.secret_key.get_secret_value() if settings.secret_key else None,
-            config=ClientConfig(
-                s3={"addressing_style": "path" if settings.endpoint_url else "auto"},
-                retries={"mode": "standard", "total_max_attempts": 4 if patient else 1},
-                connect_timeout=3,
-                read_timeout=10,
-                max_pool_connections=connections,
-            ),
-        )
+        try:
+            self._client: S3Client = boto3.client(
+                "s3",
+                endpoint_url=settings.endpoint_url,
+                region_name=settings.region,
+                aws_access_key_id=settings.access_key.get_secret_value() if settings.access_key else None,
+                aws_secret_access_key=settings.secret_key.get_secret_value() if settings.secret_key else None,
+                config=ClientConfig(
+                    s3={"addressing_style": "path" if settings.endpoint_url else "auto"},
+                    retries={"mode": "standard", "total_max_attempts": 4 if patient else 1},
+                    connect_timeout=3,
+                    read_timeout=10,
+                    max_pool_connections=connections,
+                ),
+            )
+        except (ValueError, BotoCoreError):
+            raise StorageError(f"store.endpoint_url: {settings.endpoint_url} is no address of a store") from None
 
     def get(self, key: str, *, offset: int | None = None, length: int | None = None) -> bytes:
-        """The object, or `length` bytes of it from `offset`; `ObjectMissing` when there is none."""
-        try:
+        """The object, or `length` bytes of it from `offset`; fewer when the object ends before.
+
+        Raises `ObjectMissing` when there is none, `OutOfRange` when it ends before `offset`.
+        """
+        with _named(f"get {key}", key):
             if offset is None or length is None:
                 return self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
             extent = f"bytes={offset}-{offset + length - 1}"
             return self._client.get_object(Bucket=self.bucket, Key=key, Range=extent)["Body"].read()
-        except ClientError as error:
-            if _code(error) in ("NoSuchKey", "404"):
-                raise ObjectMissing(key) from None
-            raise StorageError(f"get {key}: {_code(error)}") from None
-        except BotoCoreError as error:
-            raise StorageError(f"get {key}: {type(error).__name__}") from None
 
     def download(self, key: str, path: Path) -> None:
         """The object into a file, piece by piece, for what is too large to hold in memory."""
-        try:
+        with _named(f"get {key}", key):
             self._client.download_file(self.bucket, key, str(path))
-        except ClientError as error:
-            if _code(error) in ("NoSuchKey", "404"):
-                raise ObjectMissing(key) from None
-            raise StorageError(f"get {key}: {_code(error)}") from None
-        except BotoCoreError as error:
-            raise StorageError(f"get {key}: {type(error).__name__}") from None
 
     def put(self, key: str, body: bytes, *, content_type: str = "application/octet-stream") -> None:
         """Writes or replaces the object."""
-        try:
+        with _named(f"put {key}", key):
             self._client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type)
-        except ClientError as error:
-            raise StorageError(f"put {key}: {_code(error)}") from None
-        except BotoCoreError as error:
-            raise StorageError(f"put {key}: {type(error).__name__}") from None
 
     def put_once(self, key: str, body: bytes, *, content_type: str = "application/octet-stream") -> bool:
         """Writes the object unless one is there; False when somebody else's already is.
@@ -91,65 +99,50 @@ class Storage:
         After a lost answer the store may hold our own bytes: then this was our write, and the answer is True.
         """
         try:
-            self._client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type, IfNoneMatch="*")
-        except ClientError as error:
-            if _code(error) in ("PreconditionFailed", "412", "ConditionalRequestConflict", "409"):
-                return self.get(key) == body
-            raise StorageError(f"put {key}: {_code(error)}") from None
-        except BotoCoreError as error:
-            raise StorageError(f"put {key}: {type(error).__name__}") from None
+            with _named(f"put {key}", key):
+                self._client.put_object(
+                    Bucket=self.bucket, Key=key, Body=body, ContentType=content_type, IfNoneMatch="*"
+                )
+        except AlreadyThere:
+            return self.get(key) == body
         return True
 
     def exists(self, key: str) -> bool:
         try:
-            self._client.head_object(Bucket=self.bucket, Key=key)
-        except ClientError as error:
-            if _code(error) in ("NoSuchKey", "404", "NotFound"):
-                return False
-            raise StorageError(f"head {key}: {_code(error)}") from None
-        except BotoCoreError as error:
-            raise StorageError(f"head {key}: {type(error).__name__}") from None
+            with _named(f"head {key}", key):
+                self._client.head_object(Bucket=self.bucket, Key=key)
+        except ObjectMissing:
+            return False
         return True
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Every key below the prefix, in order."""
-        try:
+        with _named(f"list {prefix}", prefix):
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
                 for entry in page.get("Contents", ()):
                     yield entry["Key"]
-        except ClientError as error:
-            raise StorageError(f"list {prefix}: {_code(error)}") from None
-        except BotoCoreError as error:
-            raise StorageError(f"list {prefix}: {type(error).__name__}") from None
 
     def folders(self, prefix: str) -> Iterator[str]:
         """What the keys below the prefix begin with, up to and with the next slash; each once, in order."""
-        try:
-            pages = self._client.get_paginator("list_objects_v2")
+        pages = self._client.get_paginator("list_objects_v2")
+        with _named(f"list {prefix}", prefix):
             for page in pages.paginate(Bucket=self.bucket, Prefix=prefix, Delimiter="/"):
                 for entry in page.get("CommonPrefixes", ()):
                     yield entry["Prefix"]
-        except ClientError as error:
-            raise StorageError(f"list {prefix}: {_code(error)}") from None
-        except BotoCoreError as error:
-            raise StorageError(f"list {prefix}: {type(error).__name__}") from None
 
     def delete(self, key: str) -> None:
         """Removes the object if it is there."""
-        try:
+        with _named(f"delete {key}", key):
             self._client.delete_object(Bucket=self.bucket, Key=key)
-        except (ClientError, BotoCoreError) as error:
-            raise StorageError(f"delete {key}: {type(error).__name__}") from None
 
     def make_bucket(self) -> None:
-        """Creates the bucket unless it is there."""
+        """Creates the bucket unless it is there: where it is, nobody needs the right to create one."""
         try:
-            self._client.create_bucket(Bucket=self.bucket)
-        except ClientError as error:
-            if _code(error) not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
-                raise StorageError(f"create bucket {self.bucket}: {_code(error)}") from None
-        except BotoCoreError as error:
-            raise StorageError(f"create bucket {self.bucket}: {type(error).__name__}") from None
+            with _named(f"bucket {self.bucket}", self.bucket):
+                self._client.head_bucket(Bucket=self.bucket)
+        except ObjectMissing:
+            with suppress(AlreadyThere), _named(f"create bucket {self.bucket}", self.bucket):
+                self._client.create_bucket(Bucket=self.bucket)
 
     def check_writes_once(self) -> None:
         """Proves that the store honours If-None-Match; records rest on it. `StorageError` when it does not."""
@@ -164,5 +157,19 @@ class Storage:
             self.delete(key)
 
 
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", "unknown"))
+@contextmanager
+def _named(operation: str, key: str) -> Iterator[None]:
+    """Turns what the client raises into one of ours, in one line, without the address or the request."""
+    try:
+        yield
+    except ClientError as error:
+        code = str(error.response.get("Error", {}).get("Code", "unknown"))
+        if code in _MISSING:
+            raise ObjectMissing(key) from None
+        if code in _OUT_OF_RANGE:
+            raise OutOfRange(f"{operation}: shorter than the range") from None
+        if code in _ALREADY_THERE:
+            raise AlreadyThere(f"{operation}: {code}") from None
+        raise StorageError(f"{operation}: {code}") from None
+    except BotoCoreError as error:
+        raise StorageError(f"{operation}: {type(error).__name__}") from None

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 
 import pytest
 import redis
 
 from pipelines.items import Item, Result
+from pipelines.manifest import FrameRef, parse_manifest
 from pipelines.policies import POLICY_IDS
 from tests import engines
-from tests.segments import store_segment
+from tests.segments import jpeg, store_segment
 from workers import quarantine
-from workers.classify import Bench, classify
+from workers.classify import Bench, StillRunning, classify
 from workers.config import Config, Worker
 from workers.engine.errors import EngineUnavailable
+from workers.publish import Publisher
 from workers.records import read_record, record_key_of, record_keys
 from workers.storage import Storage
 
@@ -66,7 +69,7 @@ def test_a_segment_that_keeps_dying_ends_in_quarantine_with_its_starts(bench: Be
     assert classify(manifest.as_message(), bench, lane="live") == "quarantined"
     entry = quarantine.read_entry(storage, name)
     assert (entry.reason, entry.attempts) == ("crashed", 2)
-    assert quarantine.manifest_of(entry) == manifest
+    assert parse_manifest(entry.message) == manifest
     assert not storage.exists(record_key_of(manifest))
 
 
@@ -129,14 +132,80 @@ def test_an_object_outside_the_media_prefix_is_never_fetched(bench: Bench, stora
     assert entry.reason == "outside_media"
 
 
-@pytest.mark.parametrize("message", [None, 7, "text", [], {}, {"schema": "liverisk.segment", "version": 2}])
+def nested(depth: int) -> object:
+    message: object = 1
+    for _ in range(depth):
+        message = [message]
+    return message
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        None,
+        7,
+        float("nan"),
+        "text",
+        [],
+        {},
+        {"schema": "liverisk.segment", "version": 2},
+        {"chat": "half a pair: \ud800"},
+        {"chat": "x" * 600_000},
+        nested(300),
+    ],
+    ids=["null", "number", "nan", "text", "list", "empty", "version", "surrogate", "oversize", "nested"],
+)
 def test_a_message_that_is_no_manifest_is_put_aside_whatever_it_is(
     bench: Bench, storage: Storage, message: object
 ) -> None:
     assert classify(message, bench, lane="review") == "quarantined"  # type: ignore[arg-type]  # anything may be sent
     ((name, entry),) = quarantine.entries(storage)
     assert name.startswith("invalid/")
-    assert (entry.reason, entry.lane, entry.message) == ("manifest", "review", message)
+    assert (entry.reason, entry.lane, entry.message) == ("manifest", "review", json.dumps(message))
+
+
+def test_copies_of_a_segment_that_is_being_worked_on_are_no_crash(bench: Bench, storage: Storage) -> None:
+    manifest = store_segment(storage, "room", chat=["hello"])
+    name = quarantine.segment_name(manifest)
+    for _ in range(2):  # as two children that are at it
+        bench.state.start_attempt(name)
+    bench.state.note_running(name, 60)
+    with pytest.raises(StillRunning):
+        classify(manifest.as_message(), bench, lane="live")
+    assert list(quarantine.entries(storage)) == []
+    with engines.serving(bench.config, lambda: engines.engine(slots())):
+        bench.state.forget_attempts(name)
+        assert classify(manifest.as_message(), bench, lane="live") == "recorded"
+
+
+def test_a_frame_range_past_the_end_of_its_object_is_named_in_the_coverage(bench: Bench, storage: Storage) -> None:
+    manifest = store_segment(storage, "room", frames=[jpeg(1)])
+    past = FrameRef(at_s=0, key=manifest.frames[0].key, offset=10_000_000, length=100)
+    with engines.serving(bench.config, lambda: engines.engine(slots())):
+        classify(manifest.model_copy(update={"frames": (past,)}).as_message(), bench, lane="live")
+    frames = read_record(storage, record_key_of(manifest)).observations.coverage["frames"]
+    assert (frames.status, frames.reason) == ("not", "undecodable")
+
+
+def test_a_record_that_this_version_cannot_read_is_left_alone(bench: Bench, storage: Storage) -> None:
+    manifest = store_segment(storage, "room")
+    storage.put(record_key_of(manifest), b"{}")
+    assert classify(manifest.as_message(), bench, lane="live") == "known"
+    assert storage.get(record_key_of(manifest)) == b"{}"
+
+
+def test_a_quarantined_segment_is_sent_again_with_its_starts_forgotten(
+    bench: Bench, storage: Storage, broker: redis.Redis
+) -> None:
+    manifest = store_segment(storage, "room", chat=["hello"])
+    name = quarantine.segment_name(manifest)
+    quarantine.put_aside(storage, manifest.as_message(), reason="crashed", detail="2 starts", lane="rescan")
+    bench.state.start_attempt(name)
+    with Publisher(bench.config) as publisher:
+        assert quarantine.retry(name, storage, bench.state, publisher, "media/") == manifest
+    assert broker.llen("rescan") == 1
+    assert bench.state.start_attempt(name) == 1
+    assert list(quarantine.entries(storage)) == []
 
 
 def test_nothing_that_a_segment_leaves_in_the_broker_is_kept_for_ever(

@@ -67,8 +67,3 @@ def test_a_wrong_password_is_one_line(config: Config) -> None:
         pytest.raises(PublishError, match=r"127\.0\.0\.1"),
     ):
         publisher.send(MANIFEST)
-
-
-def test_an_address_of_an_unknown_kind_says_which_are_known(config: Config) -> None:
-    with pytest.raises(PublishError, match="redis://"):
-        Publisher(at(config, "valkey://127.0.0.1/0"))

@@ -48,6 +48,8 @@ def test_what_is_sent_is_what_is_read() -> None:
         ({"duration_s": 0}, "duration_s: "),
         ({"duration_s": float("nan")}, "duration_s: "),
         ({"captured_at": "2026-03-01T10:00:00"}, "captured_at: "),
+        ({"captured_at": "0001-01-01T00:00:00+14:00"}, "captured_at: "),
+        ({"captured_at": "9999-12-31T23:59:59-14:00"}, "captured_at: "),
         ({"frames": [{"at_s": 0, "key": "/etc/passwd"}]}, "frames.0.key: "),
         ({"frames": [{"at_s": 0, "key": "media/a", "offset": 3}]}, "frames.0: "),
         ({"frames": [{"at_s": -1, "key": "media/a"}]}, "frames.0.at_s: "),

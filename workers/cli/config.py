@@ -7,10 +7,9 @@ from pathlib import Path
 import click
 import yaml
 
-from pipelines.cards import CardError, read_cards
-from pipelines.policies import PolicyError, read_policies
 from workers.cli.main import CommandError
 from workers.config import Config, ConfigError, load_config
+from workers.deployment import check_deployment
 
 
 def configured(chosen: Path | None) -> Config:
@@ -33,15 +32,9 @@ def check(chosen: Path | None, as_json: bool) -> None:
     """Check settings, policies and model cards, and print the merged settings without secrets."""
     settings = configured(chosen)
     try:
-        policies = read_policies(settings.policies_file)
-        cards = read_cards(settings.cards_directory)
-    except (PolicyError, CardError) as error:
+        policies, cards = check_deployment(settings)
+    except ConfigError as error:
         raise CommandError(str(error), exit_code=2) from None
-    for name, slot in settings.slots.items():
-        if slot.checkpoint not in cards:
-            raise CommandError(f"slots.{name}: no card named {slot.checkpoint} in {settings.cards_directory}", 2)
-        if name not in cards[slot.checkpoint].fields.slots:
-            raise CommandError(f"slots.{name}: the card {slot.checkpoint} does not fill this slot", 2)
     if as_json:
         click.echo(settings.model_dump_json())
         return

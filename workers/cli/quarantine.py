@@ -21,12 +21,12 @@ def quarantine() -> None:
 @click.pass_obj
 def list_entries(chosen: Path | None, as_json: bool) -> None:
     """List quarantined messages. Ends with 1 when there are none."""
-    from workers.quarantine import entries
+    from workers.quarantine import QuarantineError, entries
     from workers.storage import Storage, StorageError
 
     try:
         found = list(entries(Storage(configured(chosen).store)))
-    except StorageError as error:
+    except (StorageError, QuarantineError) as error:
         raise CommandError(str(error)) from None
     for name, entry in found:
         if as_json:
@@ -42,14 +42,14 @@ def list_entries(chosen: Path | None, as_json: bool) -> None:
 @click.pass_obj
 def show(chosen: Path | None, name: str) -> None:
     """Print one entry whole, with the message it was made of."""
-    from workers.quarantine import read_entry
+    from workers.quarantine import QuarantineError, read_entry
     from workers.storage import ObjectMissing, Storage, StorageError
 
     try:
         entry = read_entry(Storage(configured(chosen).store), name)
     except ObjectMissing:
         raise CommandError(f"no quarantine entry {name}", exit_code=1) from None
-    except StorageError as error:
+    except (StorageError, QuarantineError) as error:
         raise CommandError(str(error)) from None
     click.echo(entry.model_dump_json(indent=2))
 
@@ -59,29 +59,27 @@ def show(chosen: Path | None, name: str) -> None:
 @click.pass_obj
 def retry(chosen: Path | None, name: str) -> None:
     """Queue the segment again, with its starts forgotten, and remove the entry."""
+    import redis
+
     from pipelines.manifest import ManifestError
+    from workers import quarantine as entries
+    from workers.fetch import OutsideMedia
     from workers.publish import Publisher, PublishError
-    from workers.quarantine import QuarantineError, manifest_of, read_entry, remove, segment_name
     from workers.state import StreamState, connect
     from workers.storage import ObjectMissing, Storage, StorageError
 
     settings = configured(chosen)
-    storage = Storage(settings.store)
     try:
-        entry = read_entry(storage, name)
-        manifest = manifest_of(entry)
-        with connect(settings) as client:
-            StreamState(client, settings.state.ttl_s).forget_attempts(segment_name(manifest))
-        publisher = Publisher(settings)
-        try:
-            publisher.send(manifest, lane=entry.lane)
-        finally:
-            publisher.close()
-        remove(storage, name)
+        storage = Storage(settings.store)
+        with connect(settings) as client, Publisher(settings) as publisher:
+            state = StreamState(client, settings.state.ttl_s)
+            manifest = entries.retry(name, storage, state, publisher, settings.store.media_prefix)
     except ObjectMissing:
         raise CommandError(f"no quarantine entry {name}", exit_code=1) from None
-    except (ManifestError, QuarantineError) as error:
-        raise CommandError(f"{name}: {error}", exit_code=2) from None
+    except (ManifestError, OutsideMedia, entries.QuarantineError) as error:
+        raise CommandError(f"{name} cannot be examined as it is: {error}", exit_code=2) from None
+    except redis.RedisError as error:
+        raise CommandError(f"the broker does not answer: {type(error).__name__}") from None
     except (StorageError, PublishError, ValueError) as error:
         raise CommandError(str(error)) from None
-    click.echo(f"queued again: {segment_name(manifest)} in lane {entry.lane}")
+    click.echo(f"queued again: {entries.segment_name(manifest)}")

@@ -20,6 +20,7 @@ from workers.lanes import LANES
 def worker(chosen: Path | None, concurrency: int | None, lanes: str | None, log_level: str) -> None:
     """Run one worker of a deployment. TERM finishes the running segments and ends."""
     from workers.app import make_app
+    from workers.deployment import check_deployment
     from workers.logs import set_up_logging
     from workers.storage import Storage, StorageError
 
@@ -32,6 +33,7 @@ def worker(chosen: Path | None, concurrency: int | None, lanes: str | None, log_
         raise CommandError(f"--lanes: the order is the priority; write {','.join(in_order)}", exit_code=2)
     set_up_logging(log_level)
     try:
+        check_deployment(settings)
         app = make_app(settings)
         store = Storage(settings.store)
         store.make_bucket()

@@ -8,9 +8,9 @@ import sys
 import pytest
 from pydantic import SecretStr
 
-from workers.app import CLASSIFY, make_app
+from workers.app import make_app, message_in
 from workers.config import Broker, Config, ConfigError
-from workers.lanes import LANES
+from workers.lanes import CLASSIFY, LANES
 
 
 @pytest.fixture
@@ -49,6 +49,13 @@ def test_a_running_segment_is_not_delivered_again(settings: Config) -> None:
 def test_the_task_has_the_name_that_clients_send(settings: Config) -> None:
     assert CLASSIFY == "liverisk.classify"
     assert CLASSIFY in make_app(settings).tasks
+
+
+def test_arguments_that_are_no_manifest_are_passed_on_whole_instead_of_lost() -> None:
+    assert message_in(({"a": 1},), {}) == {"a": 1}
+    assert message_in((), {"manifest": {"a": 1}}) == {"a": 1}
+    assert message_in((1, 2), {"b": 3}) == {"args": [1, 2], "kwargs": {"b": 3}}
+    assert message_in((), {}) == {"args": [], "kwargs": {}}
 
 
 def test_without_a_broker_one_line_says_what_to_do() -> None:

@@ -55,6 +55,7 @@ def test_secrets_of_digits_stay_text(state: dict[str, str]) -> None:
         ("worker: {concurrency: 0}", "worker.concurrency"),
         ("worker: {deadline_s: 50}", "deadline_s < soft_time_limit_s < time_limit_s"),
         ("broker: {visibility_timeout_s: 30}", "visibility_timeout_s"),
+        ("broker: {url: 'amqp://localhost'}", "amqp:// is no broker for this pool"),
         ("- a list", "must be a mapping"),
         ("a: [", "unreadable"),
         ("a: 2026-13-45", "unreadable"),
