@@ -12,7 +12,8 @@ from pipelines.record import MODALITIES
 from tests.conftest import wait_for
 from tests.e2e.conftest import Pool
 from tests.segments import store_segment
-from workers.records import record_key_of, record_keys
+from workers import quarantine
+from workers.records import read_record, record_key_of, record_keys
 from workers.stack.services import Services
 from workers.state import connect
 
@@ -59,6 +60,7 @@ def test_every_segment_ends_with_one_whole_record_when(
 ) -> None:
     wait_for(pool.ready, "the pool is ready", timeout_s=120)
     stream = kill.__name__.replace("_", "-")
+    before = list(quarantine.entries(pool.storage))
     manifests = [
         store_segment(pool.storage, stream, number, chat=[f"hello number {number}"]) for number in range(SEGMENTS)
     ]
@@ -74,3 +76,6 @@ def test_every_segment_ends_with_one_whole_record_when(
         assert all(verdict.examined == "examined" for verdict in record.verdicts)
     with connect(pool.config) as client:
         wait_for(lambda: client.llen("live") + client.hlen("unacked") == 0, "no message is left", timeout_s=120)
+    # What came twice changed nothing: every record is the one that was there first.
+    assert [read_record(pool.storage, record_key_of(manifest)) for manifest in manifests] == records
+    assert list(quarantine.entries(pool.storage)) == before
