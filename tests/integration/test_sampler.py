@@ -29,6 +29,7 @@ from tests.lanes import queued
 from tests.recordings import ffmpeg, recording, send, served, stream
 from workers.config import Config, Tier
 from workers.publish import Publisher
+from workers.records import record_key
 from workers.sampler.report import SampleSummary, SegmentReport
 from workers.sampler.run import Order, SampleError, sample
 from workers.storage import Storage
@@ -106,6 +107,31 @@ def test_sampling_a_file_twice_repeats_its_segments_byte_for_byte(
     assert {key: storage.get(key) for key in storage.keys("media/")} == before
     manifests = queued(broker)
     assert manifests[:3] == manifests[3:]
+
+
+def test_segments_that_have_a_record_are_counted_and_not_queued_again(
+    media: Path, run: Callable[..., Sampled], storage: Storage, broker: redis.Redis
+) -> None:
+    first = record_key("2026-01-31", "room", "20260131T120000.000Z", "live")
+    storage.put(first, b"{}")
+    order = Order(str(media / "video.mp4"), "room", start=START)
+    summary, reports = run(order)
+    assert (summary.run, summary.known, summary.segments, len(reports)) == ("live", 1, 2, 2)
+    assert [manifest.segment_id for manifest in queued(broker)] == ["20260131T120010.000Z", "20260131T120020.000Z"]
+
+
+def test_another_run_examines_what_is_recorded_again_and_leaves_its_media(
+    media: Path, run: Callable[..., Sampled], storage: Storage, broker: redis.Redis
+) -> None:
+    run(Order(str(media / "short.ts"), "room", start=START))
+    [manifest] = queued(broker)
+    storage.put(record_key("2026-01-31", "room", manifest.segment_id, "live"), b"{}")
+    before = frames(manifest, storage)
+    summary, _ = run(Order(str(media / "short.ts"), "room", start=START, tier="quick", run="closer"))
+    again = queued(broker)[1]
+    assert (again.segment_id, again.run, summary.run, summary.known) == (manifest.segment_id, "closer", "closer", 0)
+    assert len(again.frames) > len(manifest.frames)
+    assert all(map(np.array_equal, frames(manifest, storage), before))
 
 
 def test_chat_is_cut_to_the_segments(
@@ -298,6 +324,7 @@ def test_a_damaged_recording_is_sampled_as_far_as_it_can_be_read(
         (Order("http://127.0.0.1:9/key", "room"), "connection refused"),
         (Order(__file__, "../room"), "a stream id is"),
         (Order(__file__, "room", tier="none"), "no tier none"),
+        (Order(__file__, "room", run="../live"), "a run is"),
     ],
 )
 def test_what_cannot_be_sampled_is_said_in_one_line(order: Order, said: str, run: Callable[..., Sampled]) -> None:
@@ -313,6 +340,24 @@ def test_a_store_that_refuses_the_first_segment_ends_the_sampling(media: Path, c
     with Publisher(config) as publisher, pytest.raises(SampleError, match=r"20260131T120000.000Z.* 0 segments"):
         sample(
             order,
+            config=config,
+            storage=nowhere,
+            publisher=publisher,
+            report=lambda _: None,
+            stop=threading.Event(),
+        )
+
+
+def test_a_store_that_fails_when_the_source_breaks_off_is_told_too(media: Path, config: Config) -> None:
+    whole = (media / "short.ts").read_bytes()
+    nowhere = Storage(config.store.model_copy(update={"secret_key": SecretStr("wrong")}))
+    with (
+        served(lambda handler: send(handler, whole[: len(whole) * 3 // 4], length=len(whole))) as base,
+        Publisher(config) as publisher,
+        pytest.raises(SampleError, match=r"broke off .*20260131T120000.000Z.* 0 segments"),
+    ):
+        sample(
+            Order(f"{base}/short.ts", "room", start=START),
             config=config,
             storage=nowhere,
             publisher=publisher,

@@ -16,6 +16,7 @@ import redis
 from tests.lanes import queued
 from tests.recordings import recording
 from workers.config import Config
+from workers.records import record_key
 from workers.storage import Storage
 
 MANIFEST: dict[str, object] = {
@@ -83,6 +84,22 @@ def test_sample_prints_a_line_a_segment_and_a_summary(
     assert len(queued(broker)) == 2
 
 
+def test_sample_says_which_segments_it_did_not_queue_again(
+    environment: dict[str, str], storage: Storage, broker: redis.Redis, tmp_path: Path
+) -> None:
+    source = recording(tmp_path / "video.mp4", seconds=12)
+    for segment in ("20260131T120000.000Z", "20260131T120010.000Z"):
+        storage.put(record_key("2026-01-31", "room", segment, "live"), b"{}")
+    order = ("sample", source, "--stream", "room", "--start", "2026-01-31T12:00:00Z")
+    code, out, err = ran(environment, *order)
+    assert (code, err, queued(broker)) == (0, "", [])
+    assert out.splitlines()[-1] == (
+        "2 segments already have a record in run live and were not queued; use --run NAME to examine them again"
+    )
+    assert ran(environment, *order, "--run", "closer")[0] == 0
+    assert [manifest.run for manifest in queued(broker)] == ["closer", "closer"]
+
+
 def test_sample_ends_cleanly_when_told_to(environment: dict[str, str], broker: redis.Redis, tmp_path: Path) -> None:
     source = recording(tmp_path / "video.mp4", seconds=60)
     tier = json.dumps({"quick": {"segment_s": 1, "frame_interval_s": 0.5}})
@@ -112,6 +129,7 @@ def test_sample_tells_wrong_input_from_failure(environment: dict[str, str], tmp_
     assert ran(environment, "sample", tmp_path / "none.mp4", "--stream", "room")[0] == 2
     assert ran(environment, "sample", tmp_path / "text.mp4", "--stream", "room")[0] == 2
     assert ran(environment, "sample", tmp_path / "text.mp4", "--stream", "room", "--start", "noon")[0] == 2
+    assert ran(environment, "sample", tmp_path / "none.mp4", "--stream", "room", "--run", "a/b")[0] == 2
 
 
 def test_enqueue_takes_manifests_from_files_and_standard_input(

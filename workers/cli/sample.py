@@ -21,29 +21,45 @@ from workers.publish import Publisher, PublishError
 from workers.sampler.report import SampleSummary, SegmentReport
 from workers.sampler.run import Order, SampleError
 from workers.sampler.run import sample as run
-from workers.storage import Storage
+from workers.storage import Storage, StorageError
+
+LOOK_S = 0.1
 
 
 @contextmanager
 def stopped_by_signal() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; a second signal has its usual effect."""
-    stop = threading.Event()
+    """An event that is set after SIGINT or SIGTERM; a second signal has its usual effect.
+
+    The handler only notes the signal: `Event.set` there could wait for a lock that the code it interrupts holds.
+    """
+    stop, over = threading.Event(), threading.Event()
+    told: list[int] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def restore() -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
 
-    def end(_number: int, _frame: FrameType | None) -> None:
+    def note(number: int, _frame: FrameType | None) -> None:
         restore()
-        stop.set()
+        told.append(number)
 
+    def look() -> None:
+        while not (told or over.wait(LOOK_S)):
+            pass
+        if told:
+            stop.set()
+
+    looking = threading.Thread(target=look, name="signals", daemon=True)
+    looking.start()
     for number in before:
-        signal.signal(number, end)
+        signal.signal(number, note)
     try:
         yield stop
     finally:
         restore()
+        over.set()
+        looking.join()
 
 
 def _line(report: SegmentReport) -> str:
@@ -65,7 +81,13 @@ def _closing(summary: SampleSummary) -> str:
         "chat lines that came after their segment": summary.chat_late,
         "chat lines after the end of the source, not queued": summary.chat_outside,
     }
-    return "\n".join([said, *(f"{count} {what}" for what, count in noted.items() if count)])
+    lines = [said, *(f"{count} {what}" for what, count in noted.items() if count)]
+    if summary.known:
+        lines.append(
+            f"{summary.known} segments already have a record in run {summary.run} and were not queued; "
+            "use --run NAME to examine them again"
+        )
+    return "\n".join(lines)
 
 
 @click.command()
@@ -75,6 +97,7 @@ def _closing(summary: SampleSummary) -> str:
 @click.option("--follow", is_flag=True, help="Play a recording at its own speed, as if it were live; read chat on.")
 @click.option("--tier", default="default", show_default=True, help="A tier of sampler.tiers: how densely to sample.")
 @click.option("--lane", type=click.Choice(LANES), default="live", show_default=True)
+@click.option("--run", "run_name", default="live", show_default=True, help="Another name examines a stream again.")
 @click.option("--language", help="As the platform declares it, such as zh.")
 @click.option("--region", help="As the platform declares it, such as CN.")
 @click.option("--viewers", type=click.IntRange(min=0))
@@ -89,6 +112,7 @@ def sample(
     follow: bool,
     tier: str,
     lane: Lane,
+    run_name: str,
     language: str | None,
     region: str | None,
     viewers: int | None,
@@ -98,7 +122,7 @@ def sample(
     """Cut SOURCE (a file, an HLS playlist, an RTMP or HTTP stream) into segments and queue them."""
     config = configured(chosen)
     context = _context(language, region, viewers)
-    order = Order(source, stream_id, tier, lane, _moment(start), follow, chat, context)
+    order = Order(source, stream_id, tier, lane, run_name, _moment(start), follow, chat, context)
 
     def tell(report: SegmentReport) -> None:
         click.echo(report.model_dump_json() if as_json else _line(report))
@@ -109,12 +133,12 @@ def sample(
             summary = run(
                 order, config=config, storage=Storage(config.store), publisher=publisher, report=tell, stop=stop
             )
-    except PublishError as error:
+    except (PublishError, StorageError) as error:
         raise CommandError(str(error)) from None
     except SampleError as error:
         raise CommandError(str(error), 2 if error.wrong_input else 3) from None
     click.echo(summary.model_dump_json() if as_json else _closing(summary))
-    if not summary.segments:
+    if not (summary.segments or summary.known):
         raise CommandError("nothing in the source was long enough to be a segment", exit_code=1)
 
 

@@ -11,9 +11,13 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from pydantic import ValidationError
+
 from pipelines.items import SAMPLE_RATE_HZ
+from pipelines.manifest import one_line
 from workers.lanes import Lane
 from workers.publish import Publisher, PublishError
+from workers.records import record_key_of
 from workers.sampler.chat import Cut
 from workers.sampler.parcel import Origin, Parcel, pack
 from workers.sampler.report import SegmentReport
@@ -33,7 +37,10 @@ class DeliveryError(Exception):
 
 @dataclass(slots=True)
 class Delivered:
+    """What was stored and queued; `known` segments had a record already and were neither."""
+
     segments: int = 0
+    known: int = 0
     frames: int = 0
     audio_s: float = 0
     gap_s: float = 0
@@ -90,8 +97,10 @@ class Delivery:
     def _deliver(self, window: Window, chat: Cut | None, origin: Origin) -> None:
         if self._failed:
             return
-        parcel = pack(window, chat.lines if chat else None, origin)
-        self._send(parcel)
+        parcel = self._packed(window, chat, origin)
+        if not self._send(parcel):
+            self.delivered.known += 1
+            return
         report = SegmentReport(
             segment_id=parcel.manifest.segment_id,
             captured_at=parcel.manifest.captured_at,
@@ -105,22 +114,33 @@ class Delivery:
         self._count(report)
         self._report(report)
 
-    def _send(self, parcel: Parcel) -> None:
+    def _packed(self, window: Window, chat: Cut | None, origin: Origin) -> Parcel:
+        try:
+            return pack(window, chat.lines if chat else None, origin)
+        except (ValidationError, OverflowError) as error:
+            self._failed = True
+            what = one_line(error) if isinstance(error, ValidationError) else "its date is out of range"
+            raise DeliveryError(f"segment at {window.start_s:.0f} s: {what}") from None
+
+    def _send(self, parcel: Parcel) -> bool:
+        """False when the segment has its record in this run: a worker would leave the message undone."""
         began, wait_s = time.monotonic(), FIRST_WAIT_S
         while True:
             try:
+                if self._storage.exists(record_key_of(parcel.manifest)):
+                    return False
                 for stored in parcel.objects:
                     self._storage.put(stored.key, stored.body, content_type=stored.content_type)
                 self._publisher.send(parcel.manifest, self._lane)
             except (StorageError, PublishError) as error:
                 over = self._stop.is_set() or time.monotonic() - began >= self._patience_s
-                if over or not self.delivered.segments:
+                if over or not (self.delivered.segments or self.delivered.known):
                     self._failed = True
                     raise DeliveryError(f"segment {parcel.manifest.segment_id}: {error}") from None
                 self._stop.wait(wait_s)
                 wait_s = min(2 * wait_s, LONGEST_WAIT_S)
             else:
-                return
+                return True
 
     def _count(self, report: SegmentReport) -> None:
         self.delivered.segments += 1

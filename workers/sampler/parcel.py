@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,6 +23,8 @@ from workers.sampler.segmenter import Window
 INLINE_CHAT_BYTES = 400_000
 """Longer chat would bring the message near its limit; it travels as an object."""
 
+CONTENT_TYPES = {"mjpeg": "video/x-motion-jpeg", "flac": "audio/flac", "jsonl": "application/jsonl"}
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -32,6 +35,7 @@ class Origin:
     settings: SamplerSettings
     context: Context
     media_prefix: str
+    run: str
 
     def segment_id(self, window: Window) -> str:
         return segment_id_at(self.captured_at(window))
@@ -42,6 +46,8 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
+    """The key is drawn from the body: packed again it is the same, and other media of the segment keep theirs."""
+
     key: str
     body: bytes
     content_type: str
@@ -61,16 +67,19 @@ def pack(window: Window, chat: tuple[ChatLine, ...] | None, origin: Origin) -> P
     date = segment_id_at(captured_at)[:8]
     day = f"{date[:4]}-{date[4:6]}-{date[6:]}"
     folder = f"{origin.media_prefix}date={day}/stream={origin.stream_id}/{segment_id}/"
+    frames = audio = None
+    kept: tuple[ChatLine, ...] | ChatRef | None = chat
     objects: list[StoredObject] = []
     if window.stills:
-        frames = b"".join(still.jpeg for still in window.stills)
-        objects.append(StoredObject(f"{folder}frames.mjpeg", frames, "video/x-motion-jpeg"))
+        frames = _object(f"{folder}frames", "mjpeg", b"".join(still.jpeg for still in window.stills))
+        objects.append(frames)
     if window.samples is not None:
-        objects.append(StoredObject(f"{folder}audio.flac", flac(window.samples), "audio/flac"))
-    kept: tuple[ChatLine, ...] | ChatRef | None = chat
-    if chat and len(written := _json_lines(chat)) > INLINE_CHAT_BYTES:
-        objects.append(StoredObject(f"{folder}chat.jsonl", written, "application/jsonl"))
-        kept = ChatRef(key=f"{folder}chat.jsonl")
+        audio = _object(f"{folder}audio", "flac", flac(window.samples))
+        objects.append(audio)
+    if chat and len(lines := _json_lines(chat)) > INLINE_CHAT_BYTES:
+        written = _object(f"{folder}chat", "jsonl", lines)
+        objects.append(written)
+        kept = ChatRef(key=written.key)
     manifest = SegmentManifest(
         schema="liverisk.segment",
         version=1,
@@ -78,14 +87,19 @@ def pack(window: Window, chat: tuple[ChatLine, ...] | None, origin: Origin) -> P
         segment_id=segment_id,
         captured_at=captured_at,
         duration_s=window.duration_s,
-        frames=tuple(_ranges(window, f"{folder}frames.mjpeg")),
-        audio=AudioRef(key=f"{folder}audio.flac") if window.samples is not None else None,
+        frames=tuple(_ranges(window, frames.key)) if frames else (),
+        audio=AudioRef(key=audio.key) if audio else None,
         chat=kept,
         gaps=window.gaps,
         context=origin.context,
         sampler=origin.settings,
+        run=origin.run,
     )
     return Parcel(manifest, tuple(objects))
+
+
+def _object(name: str, suffix: str, body: bytes) -> StoredObject:
+    return StoredObject(f"{name}-{hashlib.sha256(body).hexdigest()[:8]}.{suffix}", body, CONTENT_TYPES[suffix])
 
 
 def _ranges(window: Window, key: str) -> Iterator[FrameRef]:

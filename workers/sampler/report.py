@@ -27,15 +27,17 @@ Ending = Literal["source ended", "source dropped and stayed away", "stopped"]
 
 
 class SampleSummary(Strict):
-    """The whole sampling.
+    """The whole sampling. `known` segments had a record in this run and were not queued; nothing else counts them.
 
     `chat_late` lines came after their window and went into the next one; `chat_outside` lines lie after the
     end of the source and went nowhere. `undecodable` counts packets of video or audio.
     """
 
     stream_id: str
+    run: str
     ended: Ending
     segments: int = 0
+    known: int = 0
     frames: int = 0
     audio_s: float = 0
     gap_s: float = 0

@@ -43,13 +43,15 @@ class Order:
     """What to sample, and as what.
 
     `start` is the wall clock at the source's first instant. By default that is now for a live or followed source, and
-    a file's modification time otherwise, so that sampling a file twice repeats its segment ids.
+    a file's modification time otherwise, so that sampling a file twice repeats its segment ids. What has a record in
+    this `run` is not queued again.
     """
 
     source: str
     stream_id: str
     tier: str = "default"
     lane: Lane = "live"
+    run: str = "live"
     start: datetime | None = None
     follow: bool = False
     chat: Path | None = None
@@ -78,30 +80,42 @@ def sample(
         raise SampleError(str(error), wrong_input=True) from None
     cutting = Cutting(watch, config.sampler.tiers[order.tier], paced=order.follow and not watch.live, stop=stop)
     start = order.start or (None if order.follow else where.recorded_at)
+    broken: SourceError | None = None
     patience_s = config.sampler.reconnect_s
     with Delivery(storage, publisher, order.lane, patience_s=patience_s, stop=stop, report=report) as delivery:
         try:
-            for window in cutting.windows():
-                origin = Origin(
-                    order.stream_id, start or cutting.began_at, settings, order.context, config.store.media_prefix
-                )
-                delivery.put(window, chat.cut(window.start_s, window.end_s) if chat else None, origin)
+            try:
+                for window in cutting.windows():
+                    origin = _origin(order, start or cutting.began_at, settings, config)
+                    delivery.put(window, chat.cut(window.start_s, window.end_s) if chat else None, origin)
+            except SourceError as error:
+                broken = error
             delivered = delivery.finish()
-        except SourceError as error:
-            raise SampleError(f"{error}; {delivery.finish().segments} segments were queued before it") from None
         except DeliveryError as error:
-            raise SampleError(f"{error}; {delivery.delivered.segments} segments were queued before it") from None
+            said = f"{broken}; {error}" if broken else str(error)
+            raise SampleError(f"{said}; {delivery.delivered.segments} segments were queued before it") from None
+    if broken:
+        raise SampleError(f"{broken}; {delivered.segments} segments were queued before it")
     return _summary(order, cutting, watch, chat, delivered)
 
 
-def _settings(order: Order, config: Config) -> SamplerSettings:
+def _origin(order: Order, start: datetime, settings: SamplerSettings, config: Config) -> Origin:
+    return Origin(order.stream_id, start, settings, order.context, config.store.media_prefix, order.run)
+
+
+def _check_name(what: str, name: str) -> None:
     try:
-        TypeAdapter(Identifier).validate_python(order.stream_id)
+        TypeAdapter(Identifier).validate_python(name)
     except ValidationError:
         raise SampleError(
-            "a stream id is up to 128 letters, digits, dots, dashes and underscores, and starts with a letter or digit",
+            f"a {what} is up to 128 letters, digits, dots, dashes and underscores, and starts with a letter or digit",
             wrong_input=True,
         ) from None
+
+
+def _settings(order: Order, config: Config) -> SamplerSettings:
+    _check_name("stream id", order.stream_id)
+    _check_name("run", order.run)
     tier = config.sampler.tiers.get(order.tier)
     if tier is None:
         known = ", ".join(sorted(config.sampler.tiers))
@@ -118,8 +132,10 @@ def _summary(
         chat.finish()
     return SampleSummary(
         stream_id=order.stream_id,
+        run=order.run,
         ended=cutting.ending,
         segments=delivered.segments,
+        known=delivered.known,
         frames=delivered.frames,
         audio_s=round(delivered.audio_s, 3),
         gap_s=round(delivered.gap_s, 3),

@@ -1,4 +1,4 @@
-"""What delivery does when a store fails, with a store that fails on demand; real ones are in the integration tests."""
+"""What delivery does with a store that fails on demand; real ones are in the integration tests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ from workers.sampler.segmenter import Still, Window
 from workers.storage import Storage, StorageError
 
 ORIGIN = Origin(
-    "room", datetime(2026, 1, 31, tzinfo=UTC), SamplerSettings(segment_s=10, frame_interval_s=2), Context(), "media/"
+    "room",
+    datetime(2026, 1, 31, tzinfo=UTC),
+    SamplerSettings(segment_s=10, frame_interval_s=2),
+    Context(),
+    "media/",
+    "live",
 )
 
 
@@ -32,6 +37,9 @@ class Shaky:
         if self.turn in self.failing:
             raise StorageError("put: SlowDown")
         self.log.append(f"put {body.decode()}")
+
+    def exists(self, key: str) -> bool:
+        return False
 
     def send(self, manifest: SegmentManifest, lane: str) -> None:
         self.log.append("send")
