@@ -68,7 +68,7 @@ class Transcript(Strict):
 
 
 class ScreenLine(Strict):
-    """Text read from one frame; `box` is left, top, right, bottom as fractions of the frame."""
+    """What was read in one place of a frame, maybe nothing; `box`: left, top, right, bottom as fractions of it."""
 
     text: str
     confidence: float

@@ -29,25 +29,33 @@ def examine_screen(
     read = {i: r for i, r in zip(asked, results, strict=True) if isinstance(r, ScreenText)}
     failed = why.MODEL_FAILED if errors else None
     seen = frame_coverage(frames, chosen, set(errors), failed, next(iter(errors.values()), None))
-    shown = _shown(frames, chosen, read, settings.min_screen_confidence)
+    shown = _shown(frames, chosen, read, settings)
     # Clocks, scores and prices change in every frame and say nothing that a text model could judge.
     worded = {key: places for key, places in shown.items() if any(character.isalpha() for character in key)}
     if len(worded) < len(shown):
         seen = seen.model_copy(update={"skipped": {**seen.skipped, "no_letters": len(shown) - len(worded)}})
+    unsure = sum(not _is_sure(line, settings) for result in read.values() for line in result.lines)
+    if unsure:
+        seen = seen.model_copy(update={"skipped": {**seen.skipped, "unsure": unsure}})
     unread = sum(result.unread for result in read.values())
     if unread and seen.status == "examined":
         seen = seen.model_copy(update={"status": "partly", "reason": why.SHED, "detail": f"{unread} lines"})
     return tuple(_observation(key, places) for key, places in worded.items()), seen
 
 
-def _shown(frames: Sequence[Frame], chosen: Chosen, read: Mapping[int, ScreenText], min_confidence: float) -> Shown:
+def _is_sure(line: ScreenLine, settings: ExaminationSettings) -> bool:
+    return bool(line.text) and line.confidence >= settings.min_screen_confidence
+
+
+def _shown(
+    frames: Sequence[Frame], chosen: Chosen, read: Mapping[int, ScreenText], settings: ExaminationSettings
+) -> Shown:
     """A frame that repeats another shows what that one shows."""
     shown: dict[str, list[tuple[float, ScreenLine]]] = {}
     for index, by in chosen.items():
         for line in read[by].lines if by in read else ():
-            key = normalise(line.text).text
-            if key and line.confidence >= min_confidence:
-                shown.setdefault(key, []).append((frames[index].at_s, line))
+            if _is_sure(line, settings):
+                shown.setdefault(normalise(line.text).text, []).append((frames[index].at_s, line))
     return shown
 
 

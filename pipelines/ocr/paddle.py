@@ -67,7 +67,6 @@ class ScreenReader:
         lines = tuple(
             ScreenLine(text=text.strip(), confidence=float(score), box=_box(corners, width, height))
             for text, score, corners in zip(read.txts, read.scores, kept, strict=True)
-            if text.strip()
         )
         return ScreenText(lines=lines, unread=len(found) - len(kept))
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from pipelines.cards import CardError
 from pipelines.items import Failure, Picture, ScreenText
 from pipelines.kinds import load
+from pipelines.ocr.paddle import ScreenReader
 from tests import tiny_checkpoints as tiny
 
 
@@ -42,6 +45,16 @@ def test_only_the_largest_lines_are_read_and_the_rest_is_counted(tmp_path: Path)
     found = read(tmp_path, frame(6), max_lines=4)
     assert (len(found.lines), found.unread) == (4, 2)
     assert min(line.box[1] for line in found.lines) > 2 * 24 / 640
+
+
+def test_a_line_that_was_found_and_read_as_nothing_stays_in_sight(tmp_path: Path) -> None:
+    tiny.screen_reader(tmp_path)
+    reader = load(tiny.card_of("screen-text", ("onnx",)), tmp_path, device="cpu", threads=1)
+    assert isinstance(reader, ScreenReader)
+    wordless = replace(reader, recogniser=lambda _: SimpleNamespace(txts=("",), scores=np.array([0.0])))
+    found = wordless.predict([frame(1)])[0]
+    assert isinstance(found, ScreenText)
+    assert [line.text for line in found.lines] == [""]
 
 
 def test_a_frame_too_small_to_search_is_a_failure_and_not_textless(tmp_path: Path) -> None:
