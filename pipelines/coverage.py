@@ -11,13 +11,11 @@ SILENCE: Final = "silence"
 MISSING_OBJECT: Final = "missing_object"
 """The manifest names an object that the store does not have."""
 UNDECODABLE: Final = "undecodable"
-"""The bytes are not the media they claim to be."""
+"""The bytes are not the media they claim to be, or less or far more of them than can be right."""
 MODEL_FAILED: Final = "model_failed"
 DEADLINE: Final = "deadline"
 SHED: Final = "shed"
 """Overload: left out on purpose, and said."""
-CRASHED: Final = "crashed"
-"""Workers died on this segment more often than it may be tried."""
 GAP: Final = "gap"
 """The sampler received nothing for part of the segment."""
 NO_MODEL: Final = "no_model"
@@ -26,5 +24,5 @@ NO_MODEL: Final = "no_model"
 HARMLESS: Final = frozenset({NO_INPUT, SILENCE})
 """Reasons that leave a verdict whole: there was nothing that could have been missed."""
 REASONS: Final = frozenset(
-    {NO_INPUT, SILENCE, MISSING_OBJECT, UNDECODABLE, MODEL_FAILED, DEADLINE, SHED, CRASHED, GAP, NO_MODEL}
+    {NO_INPUT, SILENCE, MISSING_OBJECT, UNDECODABLE, MODEL_FAILED, DEADLINE, SHED, GAP, NO_MODEL}
 )

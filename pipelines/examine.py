@@ -26,6 +26,10 @@ LANGUAGE_TRUST = 0.5
 """Below this probability the spoken language is a guess, and the platform's declaration is the better one."""
 
 
+AUDIO_SLACK_S = 1.0
+"""Encoders and cutters lose this much at a segment's ends; what is shorter than that was cut off."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What one stage saw, and how much of its modality that was."""
@@ -84,11 +88,14 @@ def _timed(stage: Callable[[], Finding]) -> tuple[Finding, float]:
 
 def _with_gaps(modality: Modality, seen: Coverage, segment: Segment) -> Coverage:
     """A segment with a gap was at most partly examined, whatever the models saw of the rest."""
-    if modality == "chat" or not segment.manifest.gaps or seen.reason not in (None, *why.HARMLESS):
+    if modality == "chat" or not segment.manifest.gaps:
         return seen
-    lost = sum(max(0.0, gap.to_s - gap.from_s) for gap in segment.manifest.gaps)
-    status = "not" if lost >= segment.manifest.duration_s * 0.99 else "partly"
-    return seen.model_copy(update={"status": status, "reason": why.GAP, "detail": f"{lost:.1f} s"})
+    duration_s, lost_s = segment.manifest.duration_s, segment.manifest.lost_s
+    seen = seen.model_copy(update={"received": round(1 - lost_s / duration_s, 4)})
+    if seen.reason not in (None, *why.HARMLESS):
+        return seen
+    status = "not" if lost_s >= duration_s * 0.99 else "partly"
+    return seen.model_copy(update={"status": status, "reason": why.GAP, "detail": f"{lost_s:.1f} s"})
 
 
 def _frames(segment: Segment, chosen: Chosen, models: Models) -> Finding:
@@ -121,18 +128,22 @@ def _speech(segment: Segment, language: str | None, models: Models) -> Finding:
         return Finding(problem)
     if segment.audio is None:
         return Finding(Coverage(status="examined", reason=why.NO_INPUT))
-    total = round(segment.audio.size / SAMPLE_RATE_HZ, 2)
+    decoded_s = round(segment.audio.size / SAMPLE_RATE_HZ, 2)
+    expected_s = round(segment.manifest.duration_s - segment.manifest.lost_s, 2)
+    ends_early = decoded_s < expected_s - AUDIO_SLACK_S
+    total = expected_s if ends_early else decoded_s
     if "speech" not in models.checkpoints:
         return Finding(Coverage(status="not", reason=why.NO_MODEL, total=total))
     heard, language_from = _heard(segment, Clip(segment.audio, language), models)
     if not isinstance(heard, Transcript):
         return Finding(_failed(heard, total))
     seen = Coverage(
-        status="examined",
-        reason=None if heard.spans else why.SILENCE,
-        examined=total,
+        status="partly" if ends_early else "examined",
+        reason=why.UNDECODABLE if ends_early else None if heard.spans else why.SILENCE,
+        detail=f"{decoded_s:g} of {expected_s:g} s" if ends_early else None,
+        examined=decoded_s,
         total=total,
-        skipped={"silence": round(max(0.0, total - heard.speech_s), 2)},
+        skipped={"silence": round(max(0.0, decoded_s - heard.speech_s), 2)},
     )
     speech = SpeechObservation(
         language=heard.language,
@@ -176,20 +187,34 @@ def _with_scores(finding: Finding, models: Models) -> Finding:
     if not finding.texts:
         return finding
     if not slots:
-        return replace(finding, coverage=finding.coverage.model_copy(update={"status": "not", "reason": why.NO_MODEL}))
-    texts, seen = list(finding.texts), finding.coverage
+        return replace(finding, coverage=_lessened(finding.coverage, 0, why.NO_MODEL, finding.coverage.detail))
+    texts = list(finding.texts)
+    whole = set(range(len(texts)))
+    losses: list[tuple[int, str, str]] = []
     for slot in slots:
         try:
             results = models.ask(slot, [Line(text.normalised) for text in texts])
         except DeadlinePassed:
-            seen = seen.model_copy(update={"status": "not", "reason": why.DEADLINE, "detail": slot})
+            losses.append((len(texts), why.DEADLINE, slot))
+            whole.clear()
             continue
-        failed = sum(isinstance(result, Failure) for result in results)
-        if failed:
-            status = "not" if failed == len(results) else "partly"
-            seen = seen.model_copy(update={"status": status, "reason": why.MODEL_FAILED, "detail": slot})
+        failed = {index for index, result in enumerate(results) if not isinstance(result, Scores)}
+        losses.append((len(failed), why.MODEL_FAILED, slot))
+        whole -= failed
         texts = [_scored(text, slot, result) for text, result in zip(texts, results, strict=True)]
+    seen = finding.coverage
+    if len(whole) < len(texts):
+        _, reason, slot = max(losses, key=lambda loss: loss[0])
+        share = sum(texts[index].repeats for index in whole) / sum(text.repeats for text in texts)
+        seen = _lessened(seen, share, reason, slot)
     return replace(finding, coverage=seen, texts=tuple(texts))
+
+
+def _lessened(seen: Coverage, share: float, reason: str, detail: str | None) -> Coverage:
+    """The coverage when only `share` of the texts have the scores of every text slot."""
+    status = "partly" if share else "not"
+    examined = round(seen.examined * share, 2)
+    return seen.model_copy(update={"status": status, "reason": reason, "detail": detail, "examined": examined})
 
 
 def _scored(text: TextObservation, slot: str, result: object) -> TextObservation:

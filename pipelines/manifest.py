@@ -112,6 +112,16 @@ class SegmentManifest(Strict):
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
     @property
+    def lost_s(self) -> float:
+        """Seconds of the segment that lie in a gap, counted once where gaps overlap."""
+        lost_s, reached_s = 0.0, 0.0
+        for gap in sorted(self.gaps, key=lambda gap: gap.from_s):
+            to_s = min(gap.to_s, self.duration_s)
+            lost_s += max(0.0, to_s - max(gap.from_s, reached_s))
+            reached_s = max(reached_s, to_s)
+        return lost_s
+
+    @property
     def date(self) -> str:
         """The UTC day of capture, `YYYY-MM-DD`, as object keys carry it."""
         return self.captured_at.astimezone(UTC).date().isoformat()

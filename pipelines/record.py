@@ -82,7 +82,8 @@ class Coverage(Strict):
 
     `reason` is one of a closed vocabulary (`pipelines.coverage`), `detail` an error class or an object key.
     `examined` and `total` count frames, seconds of audio, frames searched for text, or chat lines;
-    `skipped` says what was spared and why, for instance `{"near_duplicate": 3}`: spared, not unexamined.
+    Texts that lack the scores of a text slot count against `examined` in proportion. `skipped` says what was
+    spared and why, for instance `{"near_duplicate": 3}`: spared, not unexamined.
     """
 
     status: Literal["examined", "partly", "not"]
@@ -90,7 +91,15 @@ class Coverage(Strict):
     detail: str | None = None
     examined: float = 0
     total: float = 0
+    received: float = Field(default=1, ge=0, le=1, description="share of the segment's time outside its gaps")
     skipped: dict[str, float] = {}
+
+    @property
+    def share(self) -> float:
+        """How much of what there was to look at was looked at, 0 to 1."""
+        if self.status != "partly":
+            return float(self.status == "examined")
+        return self.received * min(1.0, self.examined / self.total if self.total else 1.0)
 
 
 class Observations(Strict):

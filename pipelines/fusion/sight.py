@@ -10,6 +10,9 @@ from pipelines.coverage import HARMLESS, NO_MODEL
 from pipelines.policies import Policy
 from pipelines.record import MODALITIES, Coverage, Modality
 
+ENOUGH = 0.5
+"""Less than this share of a modality does not stand for the rest of it."""
+
 _UNREPORTED = Coverage(status="not", reason=NO_MODEL)
 """A modality that nobody reported on was not looked at."""
 
@@ -24,18 +27,20 @@ class Sight:
     """Examined without anything left out."""
     unseen: Mapping[Modality, str]
     """Not examined at all, though there was or may have been something -> why."""
+    scarce: Mapping[Modality, str]
+    """Less than half of it examined -> why."""
     partial: Mapping[Modality, str]
-    """Examined in part -> why."""
+    """Half of it or more examined, not all -> why."""
     empty: Mapping[Modality, str]
     """Nothing there to examine -> how that is known."""
     blind: bool
-    """Too little was seen to allow anything: nothing at all, or one of the modalities that weigh most is unseen."""
+    """Too little was seen to allow anything: not half of any modality, or of one of those that weigh most."""
 
     @property
     def missing(self) -> dict[str, str]:
         """Modality -> why it is missing, wholly or in part."""
-        both = {**self.unseen, **self.partial}
-        return {modality: both[modality] for modality in MODALITIES if modality in both}
+        lacking = {**self.unseen, **self.scarce, **self.partial}
+        return {modality: lacking[modality] for modality in MODALITIES if modality in lacking}
 
 
 def sight(coverage: Mapping[Modality, Coverage], policy: Policy) -> Sight:
@@ -44,14 +49,18 @@ def sight(coverage: Mapping[Modality, Coverage], policy: Policy) -> Sight:
     why = {m: c.reason or "no reason given" for m, c in weighed.items()}
     empty = {m: reason for m, reason in why.items() if reason in HARMLESS}
     unseen = {m: why[m] for m, c in weighed.items() if c.status == "not" and m not in empty}
-    partial = {m: why[m] for m, c in weighed.items() if c.status == "partly" and m not in empty}
+    partly = {m: c.share for m, c in weighed.items() if c.status == "partly" and m not in empty}
+    scarce = {m: why[m] for m, share in partly.items() if share < ENOUGH}
+    partial = {m: why[m] for m, share in partly.items() if share >= ENOUGH}
     seen = weighed.keys() - empty.keys() - unseen.keys()
+    hidden = unseen.keys() | scarce.keys()
     heaviest = max(policy.weights.values())
     return Sight(
-        examined="not" if not seen else "partly" if unseen or partial else "examined",
-        whole=frozenset(seen - partial.keys()),
+        examined="not" if not seen else "partly" if unseen or partly else "examined",
+        whole=frozenset(seen - partly.keys()),
         unseen=unseen,
+        scarce=scarce,
         partial=partial,
         empty=empty,
-        blind=bool(unseen) and (not seen or any(policy.weights[m] == heaviest for m in unseen)),
+        blind=bool(hidden) and (not seen - hidden or any(policy.weights[m] == heaviest for m in hidden)),
     )

@@ -16,7 +16,7 @@ def because(
     """The rule that set the action. `least`: the action that seeing too little imposed, if it did."""
     said = []
     if least:
-        said.append(f"{least} at least, because not examined: {_listed(seen.unseen)}")
+        said.append(f"{least} at least, because {', '.join(_too_little(seen))}")
     if standing.severity != "none":
         said.append(_reached(parts, instant, standing, policy))
     elif seen.examined != "not":
@@ -25,8 +25,8 @@ def because(
         said.append(f"nothing to examine: {_listed(seen.empty)}")
     if standing.severity == "high" and instant < policy.thresholds.severe:
         said.append(_persistence(standing, policy))
-    if seen.unseen and not least:
-        said.append(f"not examined: {_listed(seen.unseen)}")
+    if not least:
+        said += _too_little(seen)
     if seen.partial:
         said.append(f"partly examined: {_listed(seen.partial)}")
     return "; ".join(said)
@@ -71,6 +71,11 @@ def _persistence(standing: Standing, policy: Policy) -> str:
 
 def _heard(parts: Sequence[Contribution]) -> str:
     return ", ".join(f"{part.modality} {part.probability:g}" for part in parts)
+
+
+def _too_little(seen: Sight) -> list[str]:
+    parts = {"not examined": seen.unseen, "hardly examined": seen.scarce}
+    return [f"{how}: {_listed(reasons)}" for how, reasons in parts.items() if reasons]
 
 
 def _listed(reasons: Mapping[Modality, str]) -> str:

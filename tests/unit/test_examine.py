@@ -76,6 +76,9 @@ def models(**answers: Answer) -> Functions:
     return Functions(**{**shipped, **answers})
 
 
+SHOWN = [("Big SALE", 0.9), ("12:03", 0.9), ("---", 0.9), ("blurred", 0.3), ("", 0.9)]
+
+
 def frame(at_s: float, grey: int) -> Frame:
     return Frame(at_s, Picture(np.full((40, 60, 3), grey, dtype=np.uint8)))
 
@@ -191,6 +194,24 @@ def test_silence_is_examined_and_says_so() -> None:
     assert (coverage.status, coverage.reason, coverage.skipped) == ("examined", why.SILENCE, {"silence": 10})
 
 
+def test_audio_that_ends_early_is_partly_examined_though_nobody_spoke() -> None:
+    coverage = observed(segment(audio_s=0.5)).coverage["speech"]
+    assert (coverage.status, coverage.reason, coverage.detail) == ("partly", why.UNDECODABLE, "0.5 of 10 s")
+    assert (coverage.examined, coverage.total) == (0.5, 10)
+
+
+def test_audio_may_be_a_second_short_of_its_segment() -> None:
+    assert observed(segment(audio_s=9.1)).coverage["speech"].status == "examined"
+
+
+def test_audio_need_not_fill_the_gaps_of_its_segment() -> None:
+    gaps = (Gap(from_s=2, to_s=6, reason="no audio received"), Gap(from_s=4, to_s=7, reason="no video received"))
+    coverage = observed(segment(audio_s=5, gaps=gaps)).coverage["speech"]
+    assert (coverage.reason, coverage.detail, coverage.examined, coverage.total) == (why.GAP, "5.0 s", 5, 5)
+    short = observed(segment(audio_s=2, gaps=gaps)).coverage["speech"]
+    assert (short.reason, short.examined, short.total) == (why.UNDECODABLE, 2, 5)
+
+
 def test_what_was_not_there_is_no_input_and_no_failure() -> None:
     assert {c.reason for c in observed(segment()).coverage.values()} == {why.NO_INPUT}
 
@@ -237,6 +258,13 @@ def test_text_that_the_recogniser_is_unsure_of_is_left_out() -> None:
     assert seen.texts == ()
 
 
+def test_lines_that_were_not_read_with_enough_confidence_are_counted() -> None:
+    lines = [ScreenLine(text=text, confidence=sure, box=(0, 0, 1, 0.1)) for text, sure in SHOWN]
+    seen = observed(segment(frames=[frame(0, 10), frame(2, 10)]), models(ocr=lambda item: ScreenText(lines=lines)))
+    assert [text.text for text in seen.texts] == ["Big SALE"]
+    assert seen.coverage["screen"].skipped == {"near_duplicate": 1, "no_letters": 2, "unsure": 2}
+
+
 def test_a_text_model_that_fails_on_a_line_leaves_the_chat_partly_examined() -> None:
     def picky(item: Item) -> Result:
         return Failure(error="ValueError") if item == Line("bad") else scores(item)
@@ -244,7 +272,36 @@ def test_a_text_model_that_fails_on_a_line_leaves_the_chat_partly_examined() -> 
     seen = observed(segment(chat=[("a", "good"), ("b", "bad")]), models(text__risk=picky))
     coverage = seen.coverage["chat"]
     assert (coverage.status, coverage.reason, coverage.detail) == ("partly", why.MODEL_FAILED, "text.risk")
+    assert (coverage.examined, coverage.total) == (1, 2)
     assert [t.error for t in seen.texts] == [None, "ValueError"]
+
+
+@pytest.mark.parametrize("slots", [("text__first", "text__second"), ("text__second", "text__first")])
+def test_a_second_text_model_that_fails_less_does_not_hide_the_first(slots: tuple[str, str]) -> None:
+    whole, picky = slots
+    answers: dict[str, Answer] = {whole: lambda item: Failure(error="ValueError"), picky: scores}
+    coverage = observed(segment(chat=[("a", "good"), ("b", "bad"), ("a", "bad")]), models(**answers)).coverage["chat"]
+    assert (coverage.status, coverage.examined, coverage.total) == ("not", 0, 3)
+    assert coverage.detail == whole.replace("__", ".")
+
+
+def test_only_lines_with_the_scores_of_every_text_model_count_as_examined() -> None:
+    def fails_on(text: str) -> Answer:
+        return lambda item: Failure(error="ValueError") if item == Line(text) else scores(item)
+
+    chat = [("a", "one"), ("a", "two"), ("b", "two"), ("a", "three"), ("a", "four"), ("a", "!")]
+    asked = models(text__first=fails_on("two"), text__second=fails_on("three"))
+    coverage = observed(segment(chat=chat), asked).coverage["chat"]
+    assert (coverage.status, coverage.detail) == ("partly", "text.first")
+    assert coverage.share == pytest.approx(2 / 5, abs=0.01)
+
+
+def test_a_text_model_out_of_time_leaves_no_line_examined() -> None:
+    def late(item: Item) -> Result:
+        raise DeadlinePassed
+
+    coverage = observed(segment(chat=[("a", "good")]), models(text__late=late)).coverage["chat"]
+    assert (coverage.status, coverage.reason, coverage.examined) == ("not", why.DEADLINE, 0)
 
 
 def test_a_gap_leaves_frames_and_speech_partly_examined() -> None:
@@ -252,6 +309,14 @@ def test_a_gap_leaves_frames_and_speech_partly_examined() -> None:
     seen = observed(segment(frames=[frame(0, 10)], audio_s=6, gaps=(gap,)))
     assert {seen.coverage[m].reason for m in ("frames", "speech", "screen")} == {why.GAP}
     assert {seen.coverage[m].status for m in ("frames", "speech", "screen")} == {"partly"}
+    assert {seen.coverage[m].share for m in ("frames", "speech", "screen")} == {0.6}
+
+
+def test_frames_beside_a_gap_count_by_the_time_that_was_received() -> None:
+    gap = Gap(from_s=2, to_s=6, reason="source dropped")
+    broken = Frame(7, None, Coverage(status="not", reason=why.UNDECODABLE, detail="image of 3 bytes"))
+    coverage = observed(segment(frames=[frame(0, 10), broken], gaps=(gap,))).coverage["frames"]
+    assert (coverage.reason, coverage.share) == (why.UNDECODABLE, 0.3)
 
 
 def test_a_segment_that_is_all_gap_was_not_examined() -> None:

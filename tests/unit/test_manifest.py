@@ -32,6 +32,12 @@ def test_the_smallest_manifest_has_no_frames_no_audio_and_no_chat() -> None:
     )
 
 
+def test_time_in_a_gap_is_lost_once_however_many_gaps_it_lies_in() -> None:
+    gaps = [(6, 7), (0, 4), (1, 2), (3, 5), (9, 12)]
+    message = SMALLEST | {"gaps": [{"from_s": start, "to_s": end, "reason": "lost"} for start, end in gaps]}
+    assert parse_manifest(message).lost_s == 5 + 1 + 1
+
+
 def test_what_is_sent_is_what_is_read() -> None:
     manifest = parse_manifest(SMALLEST | {"frames": [{"at_s": 0, "key": "media/a", "offset": 0, "length": 9}]})
     assert parse_manifest(json.dumps(manifest.as_message())) == manifest

@@ -193,7 +193,7 @@ def _coverage(coverage: Coverage | None) -> Row:
     """Null throughout when the record does not mention the modality."""
     if coverage is None:
         return {name: None for name, _ in _COVERAGE}
-    return {**coverage.model_dump(), "skipped": sorted(coverage.skipped.items())}
+    return {**coverage.model_dump(exclude={"received"}), "skipped": sorted(coverage.skipped.items())}
 
 
 def _summary(record: Record) -> Row:

@@ -131,14 +131,14 @@ def test_segments_to_come_do_not_matter() -> None:
 
 
 def test_a_segment_that_nobody_could_examine_leaves_no_entry_that_would_calm() -> None:
-    unseen = covered(frames="crashed", speech="crashed", screen="crashed", chat="crashed")
+    unseen = covered(frames="deadline", speech="deadline", screen="deadline", chat="deadline")
     assert instants(fuse({}, unseen, policies(), at=NOON, history={})) == {}
     assert verdict(chat(0.55), earlier=[0.65, None]).severity == "medium"
     assert verdict(chat(0.55), earlier=[0.65, 0.02]).severity == "low"
 
 
 def test_what_was_found_is_kept_even_where_coverage_says_nothing_was_examined() -> None:
-    unseen = covered(frames="crashed", speech="crashed", screen="crashed", chat="crashed")
+    unseen = covered(frames="deadline", speech="deadline", screen="deadline", chat="deadline")
     hit: Evidence = said("a rule", 0.9)
     assert instants(fuse({"scam": [hit]}, unseen, policies(), at=NOON, history={})) == {"scam": 0.9}
 

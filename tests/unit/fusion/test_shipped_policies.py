@@ -59,7 +59,7 @@ def test_benign_noise_is_allowed(policy: str) -> None:
     assert judged(policy, *noise).action == "allow"
 
 
-def test_no_policy_allows_a_segment_on_which_workers_crashed() -> None:
-    crashed = covered(frames="crashed", speech="crashed", screen="crashed", chat="crashed")
-    verdicts = fuse({}, crashed, read_policies(), at=NOON, history={})
+def test_no_policy_allows_a_segment_that_could_not_be_examined() -> None:
+    unseen = covered(frames="undecodable", speech="deadline", screen="deadline", chat="missing_object")
+    verdicts = fuse({}, unseen, read_policies(), at=NOON, history={})
     assert {(verdict.action, verdict.examined) for verdict in verdicts} == {("watch", "not")}

@@ -17,7 +17,8 @@ def test_a_missing_modality_is_named_with_its_reason() -> None:
 
 
 def test_a_modality_seen_in_part_is_named_with_its_reason() -> None:
-    now = verdict(chat(0.02), coverage=covered(frames="partly:deadline"))
+    frames = Coverage(status="partly", reason="deadline", examined=4, total=5)
+    now = verdict(chat(0.02), coverage={**SEEN, "frames": frames})
     assert (now.examined, now.action, now.missing) == ("partly", "allow", {"frames": "deadline"})
     assert now.because == "0.02 is below watch 0.3; partly examined: frames (deadline)"
 
@@ -28,14 +29,50 @@ def test_a_verdict_without_its_heaviest_modality_is_not_allowed() -> None:
     assert now.because == "watch at least, because not examined: chat (missing_object); 0.02 is below watch 0.3"
 
 
-def test_the_heaviest_modality_seen_in_part_is_enough_to_allow() -> None:
-    assert verdict(coverage=covered(chat="partly:shed")).action == "allow"
+def seen_of_chat(examined: float, *, received: float = 1) -> Coverage:
+    return Coverage(status="partly", reason="model_failed", examined=examined, total=100, received=received)
+
+
+def test_half_of_the_heaviest_modality_is_enough_to_allow() -> None:
+    assert verdict(coverage={**SEEN, "chat": seen_of_chat(50)}).action == "allow"
+
+
+@pytest.mark.parametrize("coverage", [seen_of_chat(1), seen_of_chat(49), seen_of_chat(98, received=0.5)])
+def test_less_than_half_of_the_heaviest_modality_is_not_allowed(coverage: Coverage) -> None:
+    now = verdict(coverage={**SEEN, "chat": coverage})
+    assert (now.examined, now.severity, now.action) == ("partly", "none", "watch")
+    assert now.missing == {"chat": "model_failed"}
+    assert now.because == "watch at least, because hardly examined: chat (model_failed); 0.02 is below watch 0.3"
+
+
+def test_hardly_anything_of_every_modality_is_not_allowed_but_was_looked_at() -> None:
+    now = verdict(coverage=covered(frames="gap", speech="gap", screen="gap", chat="partly:gap"))
+    assert (now.examined, now.action) == ("partly", "watch")
+    assert now.because.startswith(
+        "watch at least, because not examined: frames (gap), speech (gap), screen (gap), hardly examined: chat (gap)"
+    )
+
+
+def test_hardly_anything_of_the_only_modality_that_had_something_is_not_allowed() -> None:
+    there = Coverage(status="partly", reason="model_failed", examined=1, total=100)
+    now = verdict(coverage={**NOTHING_THERE, "frames": there})
+    assert (now.examined, now.action) == ("partly", "watch")
+
+
+def test_a_gap_over_everything_that_was_not_empty_is_not_allowed() -> None:
+    lost = Coverage(status="partly", reason="gap", received=0.02)
+    assert verdict(coverage={**SEEN, "chat": lost}).action == "watch"
+
+
+def test_a_lighter_modality_that_was_hardly_examined_is_said_and_allowed() -> None:
+    now = verdict(coverage=covered(frames="partly:deadline"))
+    assert (now.action, now.because) == ("allow", "0.02 is below watch 0.3; hardly examined: frames (deadline)")
 
 
 def test_nothing_examined_is_not_allowed() -> None:
-    now = verdict(coverage=covered(frames="crashed", speech="crashed", screen="crashed", chat="no_input"))
+    now = verdict(coverage=covered(frames="deadline", speech="deadline", screen="deadline", chat="no_input"))
     assert (now.examined, now.action) == ("not", "watch")
-    assert now.because.startswith("watch at least, because not examined: frames (crashed)")
+    assert now.because.startswith("watch at least, because not examined: frames (deadline)")
 
 
 def test_what_an_unexamined_verdict_is_raised_to_is_a_setting() -> None:
