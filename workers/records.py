@@ -53,6 +53,11 @@ def day_of(key: str) -> str:
     return key.removeprefix(f"{PREFIX}date=").partition("/")[0]
 
 
+def touches(day: str, since: datetime | None, until: datetime | None) -> bool:
+    """Whether segments of this UTC day, `YYYY-MM-DD`, can start in [since, until)."""
+    return (since is None or _day(since) <= day) and (until is None or day <= _day(until))
+
+
 def write_record(storage: Storage, record: Record) -> bool:
     """Stores the record once; False when another attempt's record is there, which then stays as it is."""
     return storage.put_once(key_of(record), canonical(record), content_type="application/json")
@@ -130,9 +135,7 @@ def record_keys(
 
 def _days(storage: Storage, since: datetime | None, until: datetime | None) -> Iterator[str]:
     """Prefixes of the UTC days that hold records and touch the bounds."""
-    first = f"{PREFIX}date={_day(since)}/" if since else ""
-    last = f"{PREFIX}date={_day(until)}/" if until else "~"
-    yield from (day for day in storage.folders(f"{PREFIX}date=") if first <= day <= last)
+    yield from (day for day in storage.folders(f"{PREFIX}date=") if touches(day_of(day), since, until))
 
 
 def _day(moment: datetime) -> str:

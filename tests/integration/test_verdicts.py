@@ -18,7 +18,7 @@ from workers.cli.main import cli
 from workers.config import Config
 from workers.records import RecordError, canonical, key_of, read_record, read_records, record_keys, write_record
 from workers.storage import Storage
-from workers.verdicts.query import QueryError, answer
+from workers.verdicts.query import Bounds, QueryError, answer
 from workers.verdicts.rows import TABLES, TableShape
 from workers.verdicts.tables import Batch, TablesError, compact, read_tables
 
@@ -143,6 +143,43 @@ def test_the_answer_is_the_same_before_during_and_after_compacting(storage: Stor
     assert (before.tail, half.tail, after.tail) == (5, 3, 0)
     assert before.rows == half.rows == after.rows
     assert before.columns == half.columns == after.columns
+
+
+def test_an_answer_can_be_bounded_in_time_and_is_the_same_before_and_after_compacting(storage: Storage) -> None:
+    store(storage, *evening())
+    sql = "SELECT captured_at FROM segments ORDER BY ALL"
+    bounds = Bounds(since=START + timedelta(seconds=10), until=START + timedelta(days=1))
+
+    before = answer(storage, sql, bounds=bounds)
+    compact(storage)
+    after = answer(storage, sql, bounds=bounds)
+
+    assert before.rows == after.rows == ((START + timedelta(seconds=10),), (START + timedelta(seconds=4000),))
+    assert len(answer(storage, sql).rows) == 5
+
+
+@pytest.mark.parametrize("shape", TABLES, ids=lambda shape: shape.name)
+def test_bounds_hold_for_every_table(storage: Storage, shape: TableShape) -> None:
+    store(storage, *evening())
+    sql = f"SELECT min(captured_at), max(captured_at) FROM {shape.name}"
+
+    assert rows(storage, sql)[0][0] == START
+    assert answer(storage, sql, bounds=Bounds(since=START + timedelta(days=2))).rows == ((None, None),)
+
+
+def test_what_lies_outside_the_bounds_is_not_read(storage: Storage) -> None:
+    store(storage, *evening())
+    compact(storage)
+    store(storage, record(1, stream_id="room-3"), record(2, start=START + timedelta(days=1)))
+    for part in read_tables(storage).parts("segments"):
+        if "2026-03-10" in part:
+            storage.put(part, b"damaged")
+    for key in storage.keys("tables/batches/date=2026-03-10/"):
+        storage.put(key, b"damaged")
+
+    found = answer(storage, "SELECT count(*) FROM segments", bounds=Bounds(since=START + timedelta(days=1)))
+
+    assert (found.rows, found.tail) == (((2,),), 1)
 
 
 def test_compacting_again_adds_only_late_records(storage: Storage) -> None:
@@ -322,6 +359,15 @@ def test_an_unknown_stream_ends_with_1_and_one_line(storage: Storage, liverisk: 
 
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == "liverisk: no records of stream room-9 in run live\n"
+
+
+def test_a_query_can_be_bounded(storage: Storage, liverisk: Callable[..., Result]) -> None:
+    store(storage, *evening())
+    sql = "SELECT count(*) AS segments FROM segments"
+
+    bounded = liverisk("query", sql, "--json", "--since", "2026-03-10T20:00:10", "--until", "2026-03-11")
+
+    assert [json.loads(line) for line in bounded.stdout.splitlines()] == [{"segments": 2}]
 
 
 def test_wrong_sql_ends_with_2_and_no_rows_with_1(storage: Storage, liverisk: Callable[..., Result]) -> None:

@@ -24,6 +24,6 @@ class Moment(click.ParamType[datetime]):
             if ago := _AGO.fullmatch(text):
                 return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
             read = datetime.fromisoformat(text)
+            return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
         except (ValueError, OverflowError):
             self.fail(f"{text!r} is no time: give 2026-03-10T20:00 (UTC), or how long ago: 90m, 2h, 3d", param, ctx)
-        return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)

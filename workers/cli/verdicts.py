@@ -77,21 +77,44 @@ def show(
 
 @verdicts.command()
 @click.argument("sql")
+@click.option("--since", type=Moment(), help="Only segments that start then or later: 2026-03-10T20:00, 90m, 2h, 3d.")
+@click.option("--until", type=Moment(), help="Only segments that start before this.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a row.")
 @click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values with a header.")
 @click.option("--limit", type=click.IntRange(min=1), help=f"Rows at most; a printed table stops at {TABLE_ROWS}.")
 @click.pass_obj
-def query(chosen: Path | None, sql: str, as_json: bool, as_csv: bool, limit: int | None) -> None:
+def query(
+    chosen: Path | None,
+    sql: str,
+    since: datetime | None,
+    until: datetime | None,
+    as_json: bool,
+    as_csv: bool,
+    limit: int | None,
+) -> None:
     """Answer one SELECT over `verdicts`, `segments` and `observations`. Ends with 1 when there are no rows."""
-    from workers.verdicts.query import QueryError, answer
+    from workers.verdicts.query import Bounds, QueryError, answer
 
     if as_json and as_csv:
         raise CommandError("give --json or --csv, not both", exit_code=2)
+    limit = limit or (None if as_json or as_csv else TABLE_ROWS)
     with _storage(chosen) as storage:
         try:
-            found = answer(storage, sql, limit=limit or (None if as_json or as_csv else TABLE_ROWS), tell=_tell())
+            found = answer(storage, sql, bounds=Bounds(since, until), limit=limit, tell=_tell())
         except QueryError as error:
             raise CommandError(str(error), exit_code=2) from None
+    _print_answer(found, as_json=as_json, as_csv=as_csv)
+    if found.tail > LONG_TAIL:
+        click.echo(
+            f"liverisk: {found.tail} records were not compacted yet; `verdicts compact`, or --since, makes this quick",
+            err=True,
+        )
+    _tell_unreadable([str(error) for error in found.unreadable])
+    if not found.rows:
+        raise CommandError("no rows", exit_code=1)
+
+
+def _print_answer(found: Answer, *, as_json: bool, as_csv: bool) -> None:
     if as_json:
         for row in found.rows:
             click.echo(json.dumps(dict(zip(found.columns, row, strict=True)), ensure_ascii=False, default=_spelt))
@@ -102,13 +125,6 @@ def query(chosen: Path | None, sql: str, as_json: bool, as_csv: bool, limit: int
         _print_rows(found)
     if found.more:
         click.echo(f"liverisk: only the first {len(found.rows)} rows; give a larger --limit for more", err=True)
-    if found.tail > LONG_TAIL:
-        click.echo(
-            f"liverisk: {found.tail} records were not compacted yet; `verdicts compact` makes this quick", err=True
-        )
-    _tell_unreadable([str(error) for error in found.unreadable])
-    if not found.rows:
-        raise CommandError("no rows", exit_code=1)
 
 
 @verdicts.command()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.resources import files
 from itertools import islice
 from typing import Any
@@ -34,6 +35,27 @@ class QueryError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """Only segments that start in [since, until); of other days nothing is read."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def condition(self) -> str:
+        """The bounds in SQL, over a table with `captured_at`."""
+        parts = [
+            f"captured_at {sign} {_quoted(moment.astimezone(UTC).isoformat())}::TIMESTAMPTZ"
+            for sign, moment in ((">=", self.since), ("<", self.until))
+            if moment is not None
+        ]
+        return " AND ".join(parts) or "true"
+
+
+EVER = Bounds()
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """Rows of plain values; `more` when the limit cut them. `unreadable` records are missing from the answer."""
 
@@ -52,19 +74,21 @@ class Tail:
     unreadable: tuple[RecordError, ...]
 
 
-def answer(storage: Storage, sql: str, *, limit: int | None = None, tell: Progress | None = None) -> Answer:
-    """What the SQL says of `verdicts`, `segments` and `observations`; at most `limit` rows.
+def answer(
+    storage: Storage, sql: str, *, bounds: Bounds = EVER, limit: int | None = None, tell: Progress | None = None
+) -> Answer:
+    """What the SQL says of `verdicts`, `segments` and `observations` within the bounds; at most `limit` rows.
 
     `QueryError` for SQL that is wrong or wants more than reading, `StorageError` when the store fails.
     """
     with _connection() as connection:
         statement = _checked(connection, sql)
-    tables = read_tables(storage)
-    tail = read_tail(storage, tables, tell)
+    tables = read_tables(storage, since=bounds.since, until=bounds.until)
+    tail = read_tail(storage, tables, bounds, tell)
     with _connection() as connection:
         try:
             _open_parts(connection, storage, tables)
-            _create_views(connection, storage, tables, tail)
+            _create_views(connection, storage, tables, tail, bounds)
             reader = connection.execute(statement).to_arrow_reader(ROWS_AT_ONCE)
             rows = tuple(islice(_rows(reader), None if limit is None else limit + 1))
         except duckdb.IOException as error:
@@ -75,10 +99,11 @@ def answer(storage: Storage, sql: str, *, limit: int | None = None, tell: Progre
     return Answer(tuple(reader.schema.names), rows[:limit], more, len(tail.records), tail.unreadable)
 
 
-def read_tail(storage: Storage, tables: Tables, tell: Progress | None = None) -> Tail:
-    """Reads the records that no finished part holds."""
+def read_tail(storage: Storage, tables: Tables, bounds: Bounds = EVER, tell: Progress | None = None) -> Tail:
+    """Reads the records that no finished part holds: those that may lie within the bounds, as their keys say."""
     compacted = tables.compacted
-    keys = (key for key in record_keys(storage) if key not in compacted)
+    found_keys = record_keys(storage, since=bounds.since, until=bounds.until)
+    keys = (key for key in found_keys if key not in compacted)
     found = list(read_records(storage, keys, tell=tell))
     return Tail(
         records=tuple(one for one in found if not isinstance(one, RecordError)),
@@ -149,15 +174,17 @@ def _secret(storage: Storage) -> str:
     return f"CREATE SECRET store (TYPE s3, {', '.join(f'{name} {_quoted(value)}' for name, value in options.items())})"
 
 
-def _create_views(connection: duckdb.DuckDBPyConnection, storage: Storage, tables: Tables, tail: Tail) -> None:
+def _create_views(
+    connection: duckdb.DuckDBPyConnection, storage: Storage, tables: Tables, tail: Tail, bounds: Bounds
+) -> None:
     """Each table out of its parts and the tail's rows, columns in the table's order; then locks the settings."""
     for shape in TABLES:
         columns = ", ".join(f'"{name}"' for name in shape.schema.names)
         connection.register(f"{shape.name}_tail", shape.table(tail.records))
-        sources = [f"FROM {shape.name}_tail SELECT {columns}"]
+        sources = [f"FROM {shape.name}_tail SELECT {columns} WHERE {bounds.condition}"]
         if urls := [_url(storage, key) for key in tables.parts(shape.name)]:
             parts = f"read_parquet({_listed(urls)}, hive_partitioning = true, hive_types = {{'date': DATE}})"
-            sources.append(f"FROM {parts} SELECT {columns}")
+            sources.append(f"FROM {parts} SELECT {columns} WHERE {bounds.condition}")
         connection.execute(f"CREATE VIEW {shape.name} AS {' UNION ALL '.join(sources)}")
     connection.execute("SET lock_configuration = true")
 

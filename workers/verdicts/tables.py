@@ -11,6 +11,7 @@ and each number is taken once, so two compactions at the same time cannot share 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from pydantic import Field, ValidationError
 from pipelines.manifest import one_line
 from pipelines.record import Record
 from pipelines.strict import Strict
-from workers.records import Progress, RecordError, day_of, key_of, read_records, record_keys
+from workers.records import Progress, RecordError, day_of, key_of, read_records, record_keys, touches
 from workers.storage import Storage
 from workers.verdicts.rows import TABLES, TableName
 
@@ -33,6 +34,7 @@ TABLES_PREFIX = "tables/"
 BATCHES_PREFIX = "tables/batches/"
 BATCH_RECORDS = 2000
 """Records of one batch: what is held in memory at once."""
+_BATCH = re.compile(rf"{BATCHES_PREFIX}date=(?P<date>[^/]+)/[^/]+\.json")
 
 
 class TablesError(Exception):
@@ -89,12 +91,15 @@ class Tables:
         return tuple(batch.part(table) for batch in self.finished)
 
 
-def read_tables(storage: Storage) -> Tables:
-    """What has been compacted so far."""
+def read_tables(storage: Storage, *, since: datetime | None = None, until: datetime | None = None) -> Tables:
+    """What has been compacted so far of the UTC days that touch [since, until)."""
     written = {key for shape in TABLES for key in storage.keys(f"{TABLES_PREFIX}{shape.name}/")}
     finished: list[Batch] = []
     unfinished: list[Batch] = []
     for key in storage.keys(BATCHES_PREFIX):
+        found = _BATCH.fullmatch(key)
+        if found is not None and not touches(found["date"], since, until):
+            continue
         batch = _read_batch(storage, key)
         whole = written.issuperset(batch.part(shape.name) for shape in TABLES)
         (finished if whole else unfinished).append(batch)
