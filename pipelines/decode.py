@@ -20,6 +20,8 @@ from pipelines.items import SAMPLE_RATE_HZ, Picture
 
 MAX_IMAGE_PIXELS = 50_000_000
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP")
+SAMPLING_RATES_HZ = range(4_000, 384_001)
+"""Whatever a header claims is resampled; far from real rates that costs gigabytes and seconds."""
 AUDIO_FORMATS = {b"fLaC": "flac", b"RIFF": "wav", b"OggS": "ogg", b"ID3": "mp3", b"FORM": "aiff"}
 
 
@@ -53,6 +55,8 @@ def decode_audio(data: bytes, *, max_s: float) -> NDArray[np.float32]:
         raise DecodeError(f"audio of {len(data)} bytes: unknown format")
     try:
         return _decoded_audio(data, container_format, round(max_s * SAMPLE_RATE_HZ))
+    except DecodeError:
+        raise
     except (av.FFmpegError, ValueError, IndexError, EOFError) as error:
         raise DecodeError(f"audio of {len(data)} bytes: {type(error).__name__}") from None
 
@@ -66,6 +70,8 @@ def _decoded_audio(data: bytes, container_format: str, limit: int) -> NDArray[np
         stream = container.streams.audio[0]
         stream.thread_count = 1
         for frame in container.decode(stream):
+            if frame.sample_rate not in SAMPLING_RATES_HZ:
+                raise DecodeError(f"audio at {frame.sample_rate} Hz")
             for resampled in resampler.resample(frame):
                 parts.append(_samples(resampled))
                 have += parts[-1].size

@@ -18,7 +18,13 @@ from pipelines.decode import DecodeError, decode_audio, decode_image
 from pipelines.manifest import AudioRef, ChatLine, ChatRef, FrameRef, SegmentManifest
 from pipelines.record import Coverage
 from pipelines.segment import Frame, Segment
-from workers.storage import ObjectMissing, OutOfRange
+from workers.storage import ObjectMissing, ObjectTooLarge, OutOfRange
+
+MAX_AUDIO_BYTES = 64 * 1024 * 1024
+"""Two minutes of uncompressed stereo at 96 kHz and 16 bits take 46 MB."""
+MAX_CHAT_BYTES = 16 * 1024 * 1024
+MAX_FRAMES_BYTES = 256 * 1024 * 1024
+"""From the first byte that is needed of an object to the last: two thousand frames of 128 KB."""
 
 _CHAT_LINE = TypeAdapter(ChatLine)
 
@@ -26,8 +32,13 @@ _CHAT_LINE = TypeAdapter(ChatLine)
 class Objects(Protocol):
     """Where media lie: the store, or a folder beside a manifest."""
 
-    def get(self, key: str, *, offset: int | None = None, length: int | None = None) -> bytes:
-        """The object, or `length` bytes of it from `offset`; `ObjectMissing` when there is none."""
+    def get(
+        self, key: str, *, offset: int | None = None, length: int | None = None, max_bytes: int | None = None
+    ) -> bytes:
+        """The object, or `length` bytes of it from `offset`.
+
+        Raises `ObjectMissing`, `OutOfRange` or `ObjectTooLarge`.
+        """
         ...
 
 
@@ -87,12 +98,14 @@ def _frames(references: Sequence[FrameRef], storage: Objects, max_side_px: int) 
 def _object(key: str, storage: Objects, extent: tuple[int, int] | None) -> bytes | Coverage:
     try:
         if extent is None:
-            return storage.get(key)
-        return storage.get(key, offset=extent[0], length=extent[1] - extent[0])
+            return storage.get(key, max_bytes=MAX_FRAMES_BYTES)
+        return storage.get(key, offset=extent[0], length=extent[1] - extent[0], max_bytes=MAX_FRAMES_BYTES)
     except ObjectMissing:
         return _missing(key)
     except OutOfRange:
-        return Coverage(status="not", reason=why.UNDECODABLE, detail="object shorter than its range")
+        return _undecodable("object shorter than its range")
+    except ObjectTooLarge as error:
+        return _undecodable(str(error))
 
 
 def _frame(reference: FrameRef, content: bytes | Coverage, extent: tuple[int, int] | None, max_side_px: int) -> Frame:
@@ -104,31 +117,37 @@ def _frame(reference: FrameRef, content: bytes | Coverage, extent: tuple[int, in
     try:
         return Frame(reference.at_s, decode_image(content, max_side_px=max_side_px))
     except DecodeError as error:
-        return Frame(reference.at_s, None, Coverage(status="not", reason=why.UNDECODABLE, detail=str(error)))
+        return Frame(reference.at_s, None, _undecodable(str(error)))
 
 
 def _audio(reference: AudioRef | None, storage: Objects, duration_s: float) -> NDArray[np.float32] | Coverage | None:
     if reference is None:
         return None
     try:
-        return decode_audio(storage.get(reference.key), max_s=duration_s + 1)
+        return decode_audio(storage.get(reference.key, max_bytes=MAX_AUDIO_BYTES), max_s=duration_s + 1)
     except ObjectMissing:
         return _missing(reference.key, total=duration_s)
-    except DecodeError as error:
-        return Coverage(status="not", reason=why.UNDECODABLE, detail=str(error), total=duration_s)
+    except (DecodeError, ObjectTooLarge) as error:
+        return _undecodable(str(error), total=duration_s)
 
 
 def _chat(chat: tuple[ChatLine, ...] | ChatRef | None, storage: Objects) -> tuple[ChatLine, ...] | Coverage | None:
     if not isinstance(chat, ChatRef):
         return chat
     try:
-        lines = storage.get(chat.key).split(b"\n")
+        lines = storage.get(chat.key, max_bytes=MAX_CHAT_BYTES).split(b"\n")
         return tuple(_CHAT_LINE.validate_json(line) for line in lines if line.strip())
     except ObjectMissing:
         return _missing(chat.key)
     except ValidationError as error:
-        return Coverage(status="not", reason=why.UNDECODABLE, detail=f"chat: {type(error).__name__}")
+        return _undecodable(f"chat: {type(error).__name__}")
+    except ObjectTooLarge as error:
+        return _undecodable(str(error))
 
 
 def _missing(key: str, total: float = 0) -> Coverage:
     return Coverage(status="not", reason=why.MISSING_OBJECT, detail=key, total=total)
+
+
+def _undecodable(detail: str, total: float = 0) -> Coverage:
+    return Coverage(status="not", reason=why.UNDECODABLE, detail=detail, total=total)

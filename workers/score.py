@@ -29,7 +29,7 @@ from pipelines.text.normalise import normalise
 from workers.config import Config
 from workers.engine.engine import Engine
 from workers.fetch import fetch_segment
-from workers.storage import ObjectMissing
+from workers.storage import ObjectMissing, ObjectTooLarge, OutOfRange
 
 MAX_AUDIO_S = 600.0
 TEXTS_AT_A_TIME = 256
@@ -107,13 +107,23 @@ class Folder:
 
     path: Path
 
-    def get(self, key: str, *, offset: int | None = None, length: int | None = None) -> bytes:
-        """The file, or part of it; `ObjectMissing` also for whatever lies outside the folder."""
+    def get(
+        self, key: str, *, offset: int | None = None, length: int | None = None, max_bytes: int | None = None
+    ) -> bytes:
+        """As `Storage.get`; `ObjectMissing` also for whatever lies outside the folder."""
         path = (self.path / key).resolve()
         if not path.is_relative_to(self.path.resolve()) or not path.is_file():
             raise ObjectMissing(key)
-        content = path.read_bytes()
-        return content if offset is None or length is None else content[offset : offset + length]
+        start = offset or 0
+        there = path.stat().st_size - start
+        size = there if length is None else min(there, length)
+        if max_bytes is not None and size > max_bytes:
+            raise ObjectTooLarge(key, size, max_bytes)
+        if size <= 0 < start:
+            raise OutOfRange(f"{key}: shorter than the range")
+        with path.open("rb") as file:
+            file.seek(start)
+            return file.read(size)
 
 
 @dataclass(frozen=True)

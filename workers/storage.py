@@ -34,6 +34,13 @@ class OutOfRange(StorageError):
     """The object is shorter than the asked range. Not worth a retry."""
 
 
+class ObjectTooLarge(StorageError):
+    """The object, or the part of it that was asked for, exceeds what the asker takes. Not worth a retry."""
+
+    def __init__(self, key: str, size: int, max_bytes: int) -> None:
+        super().__init__(f"{key}: {size} bytes, more than {max_bytes}")
+
+
 class AlreadyThere(StorageError):
     """Somebody else's object or bucket has the name."""
 
@@ -72,16 +79,24 @@ class Storage:
         except (ValueError, BotoCoreError):
             raise StorageError(f"store.endpoint_url: {settings.endpoint_url} is no address of a store") from None
 
-    def get(self, key: str, *, offset: int | None = None, length: int | None = None) -> bytes:
+    def get(
+        self, key: str, *, offset: int | None = None, length: int | None = None, max_bytes: int | None = None
+    ) -> bytes:
         """The object, or `length` bytes of it from `offset`; fewer when the object ends before.
 
-        Raises `ObjectMissing` when there is none, `OutOfRange` when it ends before `offset`.
+        Raises `ObjectMissing` when there is none, `OutOfRange` when it ends before `offset`, and, before it is read,
+        `ObjectTooLarge` when it would be more than `max_bytes`.
         """
         with _named(f"get {key}", key):
             if offset is None or length is None:
-                return self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
-            extent = f"bytes={offset}-{offset + length - 1}"
-            return self._client.get_object(Bucket=self.bucket, Key=key, Range=extent)["Body"].read()
+                found = self._client.get_object(Bucket=self.bucket, Key=key)
+            else:
+                extent = f"bytes={offset}-{offset + length - 1}"
+                found = self._client.get_object(Bucket=self.bucket, Key=key, Range=extent)
+            if max_bytes is not None and found["ContentLength"] > max_bytes:
+                found["Body"].close()
+                raise ObjectTooLarge(key, found["ContentLength"], max_bytes)
+            return found["Body"].read()
 
     def download(self, key: str, path: Path) -> None:
         """The object into a file, piece by piece, for what is too large to hold in memory."""

@@ -8,13 +8,23 @@ import pytest
 from pydantic import SecretStr
 
 from workers.config import Config
-from workers.storage import ObjectMissing, Storage, StorageError
+from workers.storage import ObjectMissing, ObjectTooLarge, Storage, StorageError
 
 
 def test_an_object_is_read_whole_or_by_range(storage: Storage) -> None:
     storage.put("media/a", b"0123456789")
     assert storage.get("media/a") == b"0123456789"
     assert storage.get("media/a", offset=3, length=4) == b"3456"
+
+
+def test_an_object_larger_than_allowed_is_not_read(storage: Storage) -> None:
+    storage.put("media/a", b"0123456789")
+    assert storage.get("media/a", max_bytes=10) == b"0123456789"
+    assert storage.get("media/a", offset=3, length=4, max_bytes=4) == b"3456"
+    with pytest.raises(ObjectTooLarge, match=r"^media/a: 10 bytes, more than 9$"):
+        storage.get("media/a", max_bytes=9)
+    with pytest.raises(ObjectTooLarge):
+        storage.get("media/a", offset=0, length=5, max_bytes=4)
 
 
 def test_a_missing_object_is_told_apart_from_a_failing_store(storage: Storage) -> None:

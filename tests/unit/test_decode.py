@@ -89,6 +89,13 @@ def test_what_is_no_sound_is_refused(data: bytes) -> None:
         decode_audio(data, max_s=10)
 
 
+@pytest.mark.parametrize("rate", [1, 3_999, 384_001, 65_535_999])
+def test_a_sampling_rate_that_no_recording_has_is_refused(rate: int) -> None:
+    header, samples = wav(0.1)[:24], wav(0.1)[28:]
+    with pytest.raises(DecodeError, match=f"audio at {rate} Hz"):
+        decode_audio(header + struct.pack("<I", rate) + samples, max_s=10)
+
+
 def test_an_error_says_sizes_and_classes_and_quotes_nothing() -> None:
     with pytest.raises(DecodeError, match=r"^image of 9 bytes: \w+$"):
         decode_image(b"my secret", max_side_px=640)

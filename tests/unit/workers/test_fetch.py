@@ -1,0 +1,51 @@
+"""Media as strangers leave them: what is too large is named in coverage and never read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from PIL import Image
+
+from pipelines import coverage as why
+from pipelines.manifest import AudioRef, ChatRef, FrameRef, SegmentManifest
+from workers.fetch import MAX_AUDIO_BYTES, MAX_CHAT_BYTES, MAX_FRAMES_BYTES, fetch_segment
+from workers.score import Folder
+
+
+def manifest(**media: object) -> SegmentManifest:
+    known = {"schema": "liverisk.segment", "version": 1, "stream_id": "room", "segment_id": "one"}
+    return SegmentManifest.model_validate(
+        {**known, "captured_at": datetime(2026, 1, 1, tzinfo=UTC), "duration_s": 10, **media}
+    )
+
+
+def sparse(path: Path, size: int) -> None:
+    """A file of so many bytes that takes no room."""
+    with path.open("wb") as file:
+        file.truncate(size)
+
+
+def test_audio_and_chat_that_are_too_large_are_named_and_not_read(tmp_path: Path) -> None:
+    sparse(tmp_path / "audio", MAX_AUDIO_BYTES + 1)
+    sparse(tmp_path / "chat", MAX_CHAT_BYTES + 1)
+    message = manifest(audio=AudioRef(key="audio"), chat=ChatRef(key="chat"))
+    segment = fetch_segment(message, Folder(tmp_path), max_side_px=640)
+    assert (segment.audio, segment.chat) == (None, None)
+    assert {problem.reason for problem in segment.problems.values()} == {why.UNDECODABLE}
+    assert segment.problems["speech"].detail == f"audio: {MAX_AUDIO_BYTES + 1} bytes, more than {MAX_AUDIO_BYTES}"
+    assert segment.problems["speech"].total == 10
+
+
+def test_frames_too_far_apart_in_one_object_are_named_and_others_are_decoded(tmp_path: Path) -> None:
+    sparse(tmp_path / "packed", MAX_FRAMES_BYTES + 10)
+    Image.new("RGB", (64, 48)).save(tmp_path / "whole.png")
+    frames = [
+        FrameRef(at_s=0, key="packed", offset=0, length=5),
+        FrameRef(at_s=2, key="packed", offset=MAX_FRAMES_BYTES + 5, length=5),
+        FrameRef(at_s=4, key="whole.png"),
+    ]
+    segment = fetch_segment(manifest(frames=frames), Folder(tmp_path), max_side_px=640)
+    assert [frame.problem.reason if frame.problem else None for frame in segment.frames] == [why.UNDECODABLE] * 2 + [
+        None
+    ]
