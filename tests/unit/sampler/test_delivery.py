@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
 from typing import cast
 
 from pipelines.manifest import Context, SamplerSettings, SegmentManifest
@@ -45,7 +46,9 @@ class Shaky:
         self.log.append("send")
 
 
-def delivered(failing: set[int], *, segments: int, patience_s: float) -> tuple[Shaky, list[SegmentReport], str]:
+def delivered(
+    failing: set[int], *, segments: int, patience_s: float, origin: Origin = ORIGIN
+) -> tuple[Shaky, list[SegmentReport], str]:
     shaky, reports, said = Shaky(failing), list[SegmentReport](), ""
     with Delivery(
         cast(Storage, shaky),
@@ -57,7 +60,7 @@ def delivered(failing: set[int], *, segments: int, patience_s: float) -> tuple[S
     ) as delivery:
         try:
             for index in range(segments):
-                delivery.put(Window(index * 10, 10, (Still(0, b"%d" % index),), None, ()), None, ORIGIN)
+                delivery.put(Window(index * 10, 10, (Still(0, b"%d" % index),), None, ()), None, origin)
             delivery.finish()
         except DeliveryError as error:
             said = str(error)
@@ -88,3 +91,10 @@ def test_nothing_is_queued_after_a_segment_that_could_not_be() -> None:
     assert len(reports) == 1
     assert shaky.log == ["put 0", "send"]
     assert "20260131T000010.000Z" in said
+
+
+def test_a_moment_that_no_manifest_can_carry_is_said_in_one_line() -> None:
+    late = replace(ORIGIN, start=datetime(9999, 12, 31, 23, 59, 55, tzinfo=timezone(-timedelta(hours=14))))
+    shaky, reports, said = delivered(set(), segments=3, patience_s=30, origin=late)
+    assert (shaky.log, reports) == ([], [])
+    assert (said.split(":")[0], "\n" in said) == ("segment at 0 s", False)
