@@ -165,6 +165,16 @@ ORDINARY = [
     "buenas noches",
     "nos vemos mañana",
 ]
+SPOKEN = [
+    "And so my fellow Americans, ask not what your country can do for you",
+    "And so my fellow Americans, ask not what your country can do for you, ask what you can do for your country.",
+    "砸自己的脚",
+    "官方小店 平底锅 九折",
+    "¿hacen envíos a Perú?",
+    "me muero de hambre",
+    "see you tomorrow",
+]
+"""Ordinary speech and banners that comments under posts do not prepare a head for."""
 
 
 @pytest.fixture(scope="module")
@@ -202,3 +212,9 @@ def test_a_plain_line_of_a_weak_label_is_at_least_flagged(
 def test_ordinary_chat_and_look_alikes_stay_low(card: Card, head: EmbeddingHead, text: str) -> None:
     found = probabilities(card, head, text)
     assert max(found.values()) < 0.5, found
+
+
+@pytest.mark.parametrize("text", SPOKEN)
+def test_ordinary_speech_stays_below_what_is_looked_at(card: Card, head: EmbeddingHead, text: str) -> None:
+    found = probabilities(card, head, text)
+    assert max(found.values()) < 0.35, found

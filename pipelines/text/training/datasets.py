@@ -67,7 +67,7 @@ def read_examples(directory: Path) -> tuple[Example, ...]:
 
 
 def phrase_examples(phrases: Iterable[Phrase]) -> tuple[Example, ...]:
-    """Phrases as examples. Every eighth template of a policy and language is held out with all its lines."""
+    """Phrases as examples. Every eighth template of a file and language is held out with all its lines."""
     return tuple(
         Example(
             text=phrase.text,

@@ -59,7 +59,7 @@ class PhraseFile(Strict):
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """One line. `turn` counts the templates of its policy and language: lines of one template stay together."""
+    """One line. `turn` counts the templates of its file and language: lines of one template stay together."""
 
     text: str
     policy: str | None

@@ -47,6 +47,12 @@ def test_the_shipped_phrases_lean_on_mandarin_and_ordinary_chat(shipped: tuple[P
     assert {phrase.policy for phrase in shipped} == {None, *POLICY_IDS}
 
 
+def test_whole_sentences_of_ordinary_speech_are_among_the_shipped_phrases(shipped: tuple[Phrase, ...]) -> None:
+    benign = [phrase for phrase in shipped if phrase.policy is None]
+    assert sum(phrase.language in ("en", "es") and len(phrase.text.split()) >= 10 for phrase in benign) >= 400
+    assert sum(phrase.language == "zh" and len(phrase.text) >= 18 for phrase in benign) >= 200
+
+
 def test_lines_of_one_template_are_held_out_together(shipped: tuple[Phrase, ...]) -> None:
     splits: dict[str, set[str]] = {}
     for example in phrase_examples(shipped):
