@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -17,8 +19,8 @@ Address = str | tuple[str, int]
 def engine_address(config: Config) -> Address:
     """The configured address, or a socket in the state directory.
 
-    A state directory too deep for a socket's path gets one under the system's temporary directory, named
-    after the directory, so that every process of the deployment still finds the same.
+    A path too long for a socket gets one under the system's temporary directory, named after the path, so
+    that every process of the deployment still finds the same.
     """
     chosen = config.engine.address
     if chosen and ":" in chosen and "/" not in chosen:
@@ -28,8 +30,7 @@ def engine_address(config: Config) -> Address:
         return host, int(port)
     path = Path(chosen) if chosen else config.state_directory.resolve() / "engine.sock"
     if len(bytes(path)) > MAX_SOCKET_PATH_BYTES:
-        name = hashlib.sha256(bytes(path)).hexdigest()[:16]
-        path = Path(tempfile.gettempdir()) / f"liverisk-{name}" / "engine.sock"
+        path = _fallback_directory(path) / path.name
     return str(path)
 
 
@@ -39,3 +40,18 @@ def engine_key(config: Config, address: Address) -> bytes | None:
     if isinstance(address, tuple) and key is None:
         raise ConfigError("engine.key: an engine at host:port needs a shared key (LIVERISK__ENGINE__KEY)")
     return key.get_secret_value().encode() if key else None
+
+
+def _fallback_directory(path: Path) -> Path:
+    """Ours alone, made at once: where everybody may write, what is already there can be somebody else's trap."""
+    directory = Path(tempfile.gettempdir()) / f"liverisk-{hashlib.sha256(bytes(path)).hexdigest()[:16]}"
+    if len(bytes(directory / path.name)) > MAX_SOCKET_PATH_BYTES:
+        raise ConfigError(f"engine.address: {path} is too long for a socket; set a shorter path")
+    try:
+        directory.mkdir(mode=0o700, exist_ok=True)
+        found = directory.lstat()
+    except OSError as error:
+        raise ConfigError(f"engine.address: {directory} cannot be made ({type(error).__name__})") from None
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
+        raise ConfigError(f"engine.address: {directory} is not ours alone; remove it or set a shorter path")
+    return directory
