@@ -38,13 +38,20 @@ class _Request:
 
 @dataclass(frozen=True, slots=True)
 class BatcherCounts:
-    """Since the start: batches run, items in them, items that failed; items waiting now."""
+    """Since the start: batches run, items in them, items that failed; items waiting now.
+
+    `broken_in_row`: the last batches whose every item made the model raise. A model that says itself what is
+    wrong with an item works, so that a `Failure` it returned ends the row like a score. `running_s`: how long
+    the batch in hand has been running, 0 when there is none.
+    """
 
     batches: int
     items: int
     failed: int
     waiting: int
     busy_s: float
+    broken_in_row: int
+    running_s: float
 
 
 class Batcher:
@@ -66,8 +73,10 @@ class Batcher:
         self._owed_to_bulk = 0.0
         self._closed = False
         self._changed = threading.Condition()
-        self._batches = self._items = self._failed = 0
+        self._batches = self._items = self._failed = self._broken_in_row = 0
+        self._raised = 0
         self._busy_s = 0.0
+        self._running_since: float | None = None
         self._thread = threading.Thread(target=self._run, name=f"batcher-{name}", daemon=True)
         self._thread.start()
 
@@ -93,7 +102,15 @@ class Batcher:
     def counts(self) -> BatcherCounts:
         with self._changed:
             waiting = sum(len(r.items) - r.taken for queue in (self._live, self._bulk) for r in queue)
-            return BatcherCounts(self._batches, self._items, self._failed, waiting, self._busy_s)
+            return BatcherCounts(
+                batches=self._batches,
+                items=self._items,
+                failed=self._failed,
+                waiting=waiting,
+                busy_s=self._busy_s,
+                broken_in_row=self._broken_in_row,
+                running_s=time.monotonic() - self._running_since if self._running_since is not None else 0,
+            )
 
     def close(self) -> None:
         """Finishes the running batch and refuses the rest."""
@@ -142,13 +159,16 @@ class Batcher:
                 _resolve(request.answer, error=DeadlinePassed())
 
     def _serve(self, batch: list[tuple[_Request, int]]) -> None:
-        started = time.monotonic()
+        self._running_since = started = time.monotonic()
+        self._raised = 0
         results = self._predicted([request.items[index] for request, index in batch])
         with self._changed:
             self._batches += 1
             self._items += len(batch)
             self._failed += sum(isinstance(result, Failure) for result in results)
+            self._broken_in_row = self._broken_in_row + 1 if self._raised == len(batch) else 0
             self._busy_s += time.monotonic() - started
+            self._running_since = None
             for (request, index), result in zip(batch, results, strict=True):
                 request.results[index] = result
                 request.done += 1
@@ -164,6 +184,7 @@ class Batcher:
         except Exception as error:  # noqa: BLE001  # whatever a model raises must not stop the loop
             if len(items) == 1:
                 logger.warning("item failed error=%s", type(error).__name__)
+                self._raised += 1
                 return [Failure(error=type(error).__name__)]
             middle = len(items) // 2
             return [*self._predicted(items[:middle]), *self._predicted(items[middle:])]

@@ -11,6 +11,7 @@ import pytest
 
 from pipelines.items import Failure, Item, Line, Result, Scores
 from pipelines.models import DeadlinePassed
+from tests.conftest import WaitUntil
 from workers.engine.batching import Batcher
 
 
@@ -176,3 +177,33 @@ def test_counts_say_what_was_run_and_what_failed() -> None:
         batcher.submit(lines("b")).result(10)
         counts = batcher.counts()
     assert (counts.batches, counts.items, counts.failed, counts.waiting) == (2, 3, 1, 0)
+
+
+def test_batches_that_break_the_model_whole_are_counted_until_an_item_succeeds() -> None:
+    model = Recorder()
+    with batching(model, max_batch=2) as batcher:
+        batcher.submit(lines("poison", "poison", "poison")).result(10)
+        assert batcher.counts().broken_in_row == 2  # singles after halving are one batch
+        batcher.submit(lines("poison", "a")).result(10)
+        assert batcher.counts().broken_in_row == 0
+
+
+def test_a_model_that_says_what_is_wrong_with_each_item_is_not_broken() -> None:
+    batcher = Batcher(lambda items: [Failure(error="TooSmall")] * len(items), name="strict", max_batch=4)
+    try:
+        batcher.submit(lines("a", "b")).result(10)
+        assert (batcher.counts().failed, batcher.counts().broken_in_row) == (2, 0)
+    finally:
+        batcher.close()
+
+
+def test_a_running_batch_says_since_when_it_has_been_running(wait_until: WaitUntil) -> None:
+    model = Recorder(gated=True)
+    with batching(model) as batcher:
+        assert batcher.counts().running_s == 0
+        answer = batcher.submit(lines("a"))
+        assert model.started.wait(10)
+        wait_until(lambda: batcher.counts().running_s > 0, "the batch is running")
+        model.gate.set()
+        answer.result(10)
+        assert batcher.counts().running_s == 0
