@@ -28,6 +28,10 @@ from workers.state import connect
 logger = logging.getLogger(__name__)
 
 WATCH_S = 0.5
+FAILED_STARTS = 2
+"""So many starts in a row that ended before the engine was warm: the next would end so too."""
+START_FAILED_EXIT_CODE = 3
+LONGEST_PAUSE_S = 30.0
 HEARTBEAT_S = 5
 HEARTBEAT_TTL_S = 20
 
@@ -42,11 +46,19 @@ class EngineSupervisor:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._heartbeat_at = 0.0
+        self._failed_starts = 0
+        self._exit_code = 0
+        self._next_start_at = 0.0
 
     def start(self) -> None:
-        """Returns when the engine is warm; raises `EngineUnavailable` when it does not become so in time."""
+        """Returns when the engine is warm; raises `EngineUnavailable` when it cannot start, or not in time."""
         deadline = time.monotonic() + self._config.engine.start_timeout_s
         while not self._look():
+            if self._failed_starts >= FAILED_STARTS:
+                raise EngineUnavailable(
+                    f"the engine ended {self._failed_starts} times before it was ready, with exit code "
+                    f"{self._exit_code}; its own lines above say why"
+                )
             if time.monotonic() > deadline:
                 raise EngineUnavailable(f"engine not ready after {self._config.engine.start_timeout_s:.0f} s")
             if self._stopping.wait(WATCH_S):
@@ -70,25 +82,38 @@ class EngineSupervisor:
 
     def _look(self) -> bool:
         """One look at the engine, which is started when there is none; whether it is ready."""
-        if self._started is not None and self._started.poll() is not None:
-            self._started = None  # ours lost the race to another worker's, or died: reaped either way
+        self._reap()
         try:
             status = self._client.status(attach=True)
         except EngineUnavailable:
             if self._config.engine.start == "worker":
                 self._start_engine()
             return False
+        if status.ready:
+            self._failed_starts = 0
         if time.monotonic() - self._heartbeat_at > HEARTBEAT_S:
             self._heartbeat_at = time.monotonic()
             self._publish(status)
         return status.ready
+
+    def _reap(self) -> None:
+        """Takes note of how ours ended. It ends well when it lost the race to another worker's."""
+        if self._started is None or (code := self._started.poll()) is None:
+            return
+        self._started = None
+        if code != 0:
+            self._failed_starts += 1
+            self._exit_code = code
+            pause_s = min(LONGEST_PAUSE_S, WATCH_S * 2 ** (self._failed_starts - 1))
+            self._next_start_at = time.monotonic() + pause_s
+            logger.warning("engine ended exit_code=%d next_start_in_s=%.1f", code, pause_s)
 
     def _start_engine(self) -> None:
         """Starts one unless ours is still coming up. Losing the race to another worker is no failure.
 
         It reads the same settings as this worker: file and environment are inherited.
         """
-        if self._started is not None:
+        if self._started is not None or time.monotonic() < self._next_start_at:
             return
         logger.info("engine starting")
         self._started = subprocess.Popen(
@@ -108,16 +133,25 @@ class EngineSupervisor:
 
 
 class EngineStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no types
-    """Runs before the consumer, so that no message is taken before the models are warm."""
+    """Runs before the consumer, so that no message is taken before the models are warm.
+
+    When they cannot become so, the worker ends with one line; the app's `liverisk_exit_code` then says so.
+    """
 
     requires = ("celery.worker.components:Pool",)
 
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
+        self._app = worker.app
         self._supervisor = EngineSupervisor(worker.app.liverisk_config)
 
     def start(self, worker: Any) -> None:
-        self._supervisor.start()
+        try:
+            self._supervisor.start()
+        except EngineUnavailable as error:
+            logger.critical("worker ends: %s", error)
+            self._app.liverisk_exit_code = START_FAILED_EXIT_CODE
+            raise SystemExit(START_FAILED_EXIT_CODE) from None
 
     def stop(self, worker: Any) -> None:
         self._supervisor.stop()
