@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pipelines.items import CheckpointRef, Item, Line, Result, Scores, ScreenText, Transcript
 from workers.config import Config
 from workers.engine.batching import Batcher
+from workers.engine.client import EngineClient
 from workers.engine.engine import Engine, Handle
 from workers.engine.server import EngineServer
 
@@ -56,3 +57,13 @@ def serving(config: Config, load: Callable[[], Engine], linger_s: float | None =
         server.stop()
         thread.join(10)
         assert not thread.is_alive()
+
+
+@contextmanager
+def calling(config: Config) -> Iterator[EngineClient]:
+    """A client of the engine at the configured address."""
+    client = EngineClient(config)
+    try:
+        yield client
+    finally:
+        client.close()

@@ -121,8 +121,19 @@ class Pool:
             except subprocess.TimeoutExpired:
                 worker.kill()
                 worker.wait()
-        client = EngineClient(self.config)
-        client.stop_engine()
+        self.stop_engine()
+
+    def stop_engine(self) -> None:
+        """Ends the engine that a worker started; it would go by itself only after a while without workers."""
+        if (status := self.engine()) is None:
+            return
+        with suppress(psutil.NoSuchProcess):
+            engine = psutil.Process(status.pid)
+            engine.terminate()
+            try:
+                engine.wait(20)
+            except psutil.TimeoutExpired:
+                engine.kill()
 
 
 @pytest.fixture(scope="session")

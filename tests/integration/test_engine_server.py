@@ -15,15 +15,16 @@ from pipelines.items import Failure, Item, Line, Result, Scores
 from pipelines.models import DeadlinePassed
 from tests import engines
 from tests.conftest import WaitUntil
-from tests.engines import Predict, line_lengths
+from tests.engines import Predict, calling, line_lengths
 from workers.config import Config
-from workers.config import Engine as EngineSettings
 from workers.engine.address import engine_address
 from workers.engine.client import EngineClient
 from workers.engine.engine import Engine
 from workers.engine.errors import CheckpointGone, EngineUnavailable
 from workers.engine.server import AlreadyRunning, EngineServer
 from workers.engine.wire import unpack_reply
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def engine(predict: Predict = line_lengths, digest: str = "a" * 64) -> Engine:
@@ -39,15 +40,6 @@ def config(state_directory: Path) -> Config:
 def serving(config: Config, load: Callable[[], Engine] = engine) -> Iterator[EngineServer]:
     with engines.serving(config, load) as server:
         yield server
-
-
-@contextmanager
-def calling(config: Config) -> Iterator[EngineClient]:
-    client = EngineClient(config)
-    try:
-        yield client
-    finally:
-        client.close()
 
 
 def answers(client: EngineClient) -> bool:
@@ -122,21 +114,6 @@ def test_a_deadline_passes_at_the_caller_even_when_the_model_hangs(config: Confi
         release.set()
 
 
-def test_an_engine_that_takes_most_of_a_segments_time_to_become_ready_puts_the_segment_back(config: Config) -> None:
-    loaded = threading.Event()
-
-    def load() -> Engine:
-        assert loaded.wait(10)
-        return engine()
-
-    with serving(config, load), calling(config) as client:
-        deadline = time.monotonic() + 3
-        with pytest.raises(EngineUnavailable, match="not ready"):
-            client.models("room", lane="live", deadline=deadline)
-        assert time.monotonic() < deadline  # it does not wait for what would leave no time to ask
-        loaded.set()
-
-
 def test_a_segment_that_started_with_another_checkpoint_is_told_to_start_again(config: Config) -> None:
     with calling(config) as client:
         with serving(config, lambda: engine(digest="a" * 64)):
@@ -194,19 +171,6 @@ def test_a_load_that_fails_ends_the_engine_with_the_reason(config: Config) -> No
 
     with pytest.raises(ValueError, match="a card is wrong"):
         EngineServer(load, config).run()
-
-
-def test_an_engine_on_the_network_needs_the_shared_key(config: Config) -> None:
-    from workers.stack.processes import free_ports
-
-    address = f"127.0.0.1:{free_ports(1)[0]}"
-    keyed = Config(engine=EngineSettings.model_validate({"address": address, "key": "right"}))
-    wrong = Config(engine=EngineSettings.model_validate({"address": address, "key": "wrong"}))
-    with serving(keyed), calling(keyed) as client, calling(wrong) as stranger:
-        client.wait_until_ready(10)
-        with pytest.raises(EngineUnavailable):
-            stranger.status()
-        assert client.status().ready
 
 
 def test_waiting_for_an_engine_that_never_comes_says_so(config: Config) -> None:

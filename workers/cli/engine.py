@@ -20,19 +20,22 @@ def engine(chosen: Path | None, for_workers: bool, log_level: str) -> None:
     from pipelines.cards import CardError
     from pipelines.checkpoints import CheckpointError
     from workers.engine.engine import Engine
+    from workers.engine.errors import EngineBroken
     from workers.engine.server import AlreadyRunning, EngineServer
     from workers.logs import set_up_logging
 
     settings = configured(chosen)
     set_up_logging(log_level)
     linger_s = settings.engine.linger_s if for_workers else None
-    server = EngineServer(lambda report: Engine.load(settings, report=report), settings, linger_s=linger_s)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: server.stop())
     try:
+        server = EngineServer(lambda report: Engine.load(settings, report=report), settings, linger_s=linger_s)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: server.stop())
         server.run()
     except AlreadyRunning as error:
         if not for_workers:
             raise CommandError(f"another engine serves {error}") from None
+    except EngineBroken as error:
+        raise CommandError(f"the engine ended: {error}") from None
     except (CardError, CheckpointError, ValueError, OSError) as error:
         raise CommandError(f"the engine cannot start: {error}") from None

@@ -1,7 +1,7 @@
 """The worker's side of the engine's socket. Imports no model library.
 
-Connections are kept and used by one asker at a time. When the engine dies they break at once; the client then
-waits for the next engine and asks again, as asking changes nothing, until the segment's deadline.
+Connections are kept and used by one asker at a time. When the engine dies they break at once; the models of a
+segment then wait for the next engine and ask again, as asking changes nothing, until the segment's deadline.
 """
 
 from __future__ import annotations
@@ -9,18 +9,24 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from multiprocessing import AuthenticationError
-from multiprocessing.connection import Client, Connection
+from multiprocessing.connection import Connection
 
 from pipelines.items import CheckpointRef, Item, Result
 from pipelines.models import DeadlinePassed, Models
 from workers.config import Config
 from workers.engine.address import engine_address, engine_key
 from workers.engine.errors import CheckpointGone, EngineUnavailable
-from workers.engine.wire import Ask, EngineStatus, Hello, Refusal, Stop, WireError, pack_request, unpack_reply
+from workers.engine.sockets import KeyRefused, connect, set_patience
+from workers.engine.wire import Ask, EngineStatus, Hello, Refusal, WireError, pack_request, unpack_reply
 
 RETRY_S = 0.2
 STATUS_S = 5.0
+GRACE_S = 0.5
+"""The engine watches the deadline too; it is given a moment to say so itself."""
+
+
+class EngineAway(Exception):
+    """No engine to answer right now; the same question may be asked again."""
 
 
 class EngineClient:
@@ -36,7 +42,7 @@ class EngineClient:
         """What the engine says of itself; `EngineUnavailable` when none answers within `timeout_s`."""
         try:
             reply = self._exchange(pack_request(Hello(attach=attach)), deadline=time.monotonic() + timeout_s)
-        except (OSError, EOFError, DeadlinePassed) as error:
+        except (OSError, EOFError, WireError, DeadlinePassed) as error:
             raise EngineUnavailable(f"no engine at {self._address}: {type(error).__name__}") from None
         if not isinstance(reply, EngineStatus):
             raise EngineUnavailable(f"the engine at {self._address} gave no status")
@@ -70,35 +76,20 @@ class EngineClient:
         checkpoints = {name: slot.checkpoint for name, slot in status.slots.items()}
         return _RemoteModels(self, checkpoints, lane, deadline)
 
-    def stop_engine(self) -> None:
-        """Asks the engine to end; nothing happens when there is none."""
-        try:
-            self._exchange(pack_request(Stop()), deadline=time.monotonic() + 5)
-        except (OSError, EOFError, DeadlinePassed):
-            return
-        finally:
-            self.close()
-
     def ask(self, head: Ask, items: Sequence[Item], deadline: float) -> Sequence[Result]:
-        """Results in order, from this engine or the next one that comes up before the deadline.
+        """Results in order, from the engine that answers now.
 
-        Raises `DeadlinePassed` when the models were too slow, `EngineUnavailable` when there was no engine.
+        Raises `DeadlinePassed` when the models were too slow, `EngineAway` when there was none to answer or it
+        is ending: another will follow.
         """
-        away = False
-        while True:
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                raise EngineUnavailable("no engine until the deadline") if away else DeadlinePassed
-            request = pack_request(head.model_copy(update={"remaining_s": remaining}), items)
-            try:
-                reply = self._exchange(request, deadline)
-            except (OSError, EOFError):
-                reply = Refusal(reason="stopping")
-            if not isinstance(reply, Refusal):
-                return _results(reply, len(items))
-            _raise_unless_passing(reply)
-            away = True
-            time.sleep(min(RETRY_S, max(0.0, deadline - time.monotonic())))
+        request = pack_request(head.model_copy(update={"remaining_s": deadline - time.monotonic()}), items)
+        try:
+            reply = self._exchange(request, deadline)
+        except (OSError, EOFError) as error:
+            raise EngineAway(type(error).__name__) from None
+        if isinstance(reply, Refusal):
+            raise _refused(reply)
+        return _results(reply, len(items))
 
     def close(self) -> None:
         """Closes what nobody is using; the client stays usable."""
@@ -109,11 +100,12 @@ class EngineClient:
 
     def _exchange(self, request: bytes, deadline: float) -> Refusal | EngineStatus | Sequence[Result]:
         """One request and its reply. A connection whose reply was not waited for is closed, never reused."""
-        connection = self._connection()
+        patience_s = max(0.0, deadline - time.monotonic()) + GRACE_S
+        connection = self._connection(patience_s)
         try:
+            set_patience(connection, patience_s)
             connection.send_bytes(request)
-            # The engine watches the deadline too; it is given a moment to say so itself.
-            if not connection.poll(max(0.0, deadline - time.monotonic()) + 0.5):
+            if not connection.poll(max(0.0, deadline - time.monotonic()) + GRACE_S):
                 raise DeadlinePassed
             reply = unpack_reply(connection.recv_bytes())
         except BaseException:
@@ -124,19 +116,24 @@ class EngineClient:
             self._idle.append(connection)
         return reply
 
-    def _connection(self) -> Connection[bytes, bytes]:
+    def _connection(self, patience_s: float) -> Connection[bytes, bytes]:
         """One that nobody is using: the last one given back, or a new one."""
         with self._lock:
             if self._idle:
                 return self._idle.pop()
         try:
-            return Client(self._address, authkey=self._key)
-        except AuthenticationError:
+            return connect(self._address, self._key, patience_s=patience_s)
+        except KeyRefused:
             raise EngineUnavailable(f"the engine at {self._address} refused our key") from None
 
 
 class _RemoteModels:
-    """The `Models` of one segment, asked over the socket."""
+    """The `Models` of one segment, asked over the socket; its stages ask side by side.
+
+    When the engine dies, the next one is asked again until the deadline. If that passes and the engine had been
+    away at any time of this segment, its absence may be why: the segment is put back (`EngineUnavailable`)
+    instead of keeping a "deadline" for ever.
+    """
 
     def __init__(
         self, client: EngineClient, checkpoints: Mapping[str, CheckpointRef], lane: str, deadline: float
@@ -145,6 +142,7 @@ class _RemoteModels:
         self._checkpoints = checkpoints
         self._lane = lane
         self._deadline = deadline
+        self._away = False
 
     @property
     def checkpoints(self) -> Mapping[str, CheckpointRef]:
@@ -152,7 +150,18 @@ class _RemoteModels:
 
     def ask(self, slot: str, items: Sequence[Item]) -> Sequence[Result]:
         head = Ask(slot=slot, digest=self._checkpoints[slot].digest, lane=self._lane, remaining_s=None)
-        return self._client.ask(head, items, self._deadline)
+        try:
+            while (remaining := self._deadline - time.monotonic()) > 0:
+                try:
+                    return self._client.ask(head, items, self._deadline)
+                except EngineAway:
+                    self._away = True
+                    time.sleep(min(RETRY_S, remaining))
+            raise DeadlinePassed
+        except DeadlinePassed:
+            if self._away:
+                raise EngineUnavailable("the deadline passed after the engine had been away") from None
+            raise
 
 
 def _results(reply: EngineStatus | Sequence[Result], asked: int) -> Sequence[Result]:
@@ -161,14 +170,14 @@ def _results(reply: EngineStatus | Sequence[Result], asked: int) -> Sequence[Res
     return reply
 
 
-def _raise_unless_passing(refusal: Refusal) -> None:
-    """A loading or stopping engine will be followed by a ready one; everything else is final."""
+def _refused(refusal: Refusal) -> Exception:
+    """What a refusal means to the segment. After a loading or stopping engine comes a ready one."""
     match refusal.reason:
         case "loading" | "stopping":
-            return
+            return EngineAway(refusal.reason)
         case "deadline":
-            raise DeadlinePassed
+            return DeadlinePassed()
         case "checkpoint_gone":
-            raise CheckpointGone(refusal.detail)
+            return CheckpointGone(refusal.detail)
         case _:
-            raise EngineUnavailable(f"the engine refused: {refusal.reason} {refusal.detail}")
+            return EngineUnavailable(f"the engine refused: {refusal.reason} {refusal.detail}")

@@ -30,6 +30,9 @@ from workers.engine.errors import CheckpointGone, UnknownSlot
 
 logger = logging.getLogger(__name__)
 
+BROKEN_BATCHES = 8
+"""So many batches in a row without an item that the model could take: hardly the items' fault any more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Handle:
@@ -91,6 +94,14 @@ class Engine:
         except FutureTimeout:
             answer.cancel()
             raise DeadlinePassed from None
+
+    def broken_slot(self) -> str | None:
+        """A slot whose model has lately failed whatever it was given."""
+        return next((name for name, c in self.counts().items() if c.broken_in_row >= BROKEN_BATCHES), None)
+
+    def stuck_slot(self, after_s: float) -> str | None:
+        """A slot whose model has been busy with one batch for longer than `after_s`."""
+        return next((name for name, c in self.counts().items() if c.running_s > after_s), None)
 
     def close(self) -> None:
         for handle in self._handles.values():

@@ -7,6 +7,10 @@ class EngineUnavailable(Exception):
     """No engine answers, or it is not ready; worth trying again."""
 
 
+class EngineBroken(Exception):
+    """A model fails whatever it is given: only a new process can help."""
+
+
 class CheckpointGone(Exception):
     """The checkpoint that this segment started with is no longer loaded: start the segment again."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,20 +23,14 @@ from pipelines.models import DeadlinePassed
 from workers.config import Config
 from workers.engine.address import Address, engine_address, engine_key
 from workers.engine.engine import Engine
-from workers.engine.errors import CheckpointGone, UnknownSlot
-from workers.engine.wire import (
-    Ask,
-    EngineStatus,
-    Hello,
-    Refusal,
-    SlotStatus,
-    Stop,
-    WireError,
-    pack_reply,
-    unpack_request,
-)
+from workers.engine.errors import CheckpointGone, EngineBroken, UnknownSlot
+from workers.engine.sockets import KeyRefused, admit, hang_up, listen
+from workers.engine.wire import Ask, EngineStatus, Hello, Refusal, SlotStatus, WireError, pack_reply, unpack_request
 
 logger = logging.getLogger(__name__)
+
+GREETING_S = 5.0
+STUCK_EXIT_CODE = 4
 
 
 class AlreadyRunning(Exception):
@@ -45,7 +38,11 @@ class AlreadyRunning(Exception):
 
 
 class EngineServer:
-    """Serves one engine until `stop`, or until its last attached worker has been gone for `linger_s`."""
+    """Serves one engine until `stop`, or until its last attached worker has been gone for `linger_s`.
+
+    It also ends when a model is of no use any more, so that whoever keeps it running starts a new one: its
+    callers wait for that one and ask again.
+    """
 
     def __init__(
         self, load: Callable[[Callable[[str], None]], Engine], config: Config, *, linger_s: float | None = None
@@ -55,6 +52,7 @@ class EngineServer:
         self._address = engine_address(config)
         self._key = engine_key(config, self._address)
         self._linger_s = linger_s
+        self._stuck_s = config.engine.stuck_s
         self._engine: Engine | None = None
         self._progress = "starting"
         self._started = time.monotonic()
@@ -66,22 +64,32 @@ class EngineServer:
         self._failure: BaseException | None = None
 
     def run(self) -> None:
-        """Blocks until the end. Raises what loading raised, or `AlreadyRunning`."""
+        """Blocks until the end. Raises what loading raised, `EngineBroken` or `AlreadyRunning`."""
         with sole_engine(self._address):
-            listener = _listen(self._address, self._key)
+            listener = _listen(self._address)
             threading.Thread(target=self._accept, args=(listener,), name="accept", daemon=True).start()
             threading.Thread(target=self._load_models, name="load", daemon=True).start()
             try:
                 while not self._stopping.wait(0.2):
                     self._end_when_alone()
+                    self._end_when_stuck()
+                    self._end_when_broken()
             finally:
                 with suppress(FileNotFoundError):  # somebody cleared the state directory
                     listener.close()
                 self.drop_callers()
-                if self._engine is not None:
-                    self._engine.close()
+                self._close_models()
         if self._failure is not None:
             raise self._failure
+
+    def _close_models(self) -> None:
+        if self._engine is None:
+            return
+        closing = threading.Thread(target=self._engine.close, name="close", daemon=True)
+        closing.start()
+        while closing.is_alive():
+            closing.join(0.2)
+            self._end_when_stuck()
 
     def stop(self) -> None:
         self._stopping.set()
@@ -92,7 +100,7 @@ class EngineServer:
             callers = list(self._callers)
         for connection in callers:
             with suppress(OSError):
-                _hang_up(connection)
+                hang_up(connection)
 
     def _load_models(self) -> None:
         try:
@@ -118,13 +126,24 @@ class EngineServer:
             logger.info("engine ends: no worker for %.0f s", alone_s)
             self._stopping.set()
 
+    def _end_when_stuck(self) -> None:
+        if self._engine is not None and (slot := self._engine.stuck_slot(self._stuck_s)):
+            logger.critical("engine ends: a batch of %s has been running for more than %g s", slot, self._stuck_s)
+            logging.shutdown()
+            os._exit(STUCK_EXIT_CODE)  # nothing interrupts a model, and an orderly end would wait for it
+
+    def _end_when_broken(self) -> None:
+        if self._engine is not None and (slot := self._engine.broken_slot()):
+            self._failure = EngineBroken(f"{slot} fails every batch")
+            self._stopping.set()
+
     def _accept(self, listener: Listener) -> None:
         while not self._stopping.is_set():
             try:
                 connection = listener.accept()
-            except Exception as error:  # noqa: BLE001  # a caller with a wrong key must not end the engine
+            except OSError as error:
                 if not self._stopping.is_set():
-                    logger.warning("caller refused error=%s", type(error).__name__)
+                    logger.warning("caller not accepted error=%s", type(error).__name__)
                     time.sleep(0.05)  # a closed or exhausted listener fails at once: do not spin
                 continue
             threading.Thread(target=self._serve, args=(connection,), name="caller", daemon=True).start()
@@ -134,10 +153,13 @@ class EngineServer:
             self._callers.add(connection)
         try:
             with connection:
+                admit(connection, self._key, patience_s=GREETING_S)
                 while True:
                     connection.send_bytes(pack_reply(self._answer(connection.recv_bytes(), id(connection))))
         except (EOFError, OSError):
-            pass  # the caller is gone; what it asked for is dropped at its deadline
+            pass  # the caller is gone or never spoke; what it asked for is dropped at its deadline
+        except KeyRefused:
+            logger.warning("caller refused: it does not know the key")
         finally:
             self._detach(connection)
 
@@ -147,9 +169,6 @@ class EngineServer:
         except WireError as error:
             return Refusal(reason="bad_request", detail=str(error))
         match head:
-            case Stop():
-                self._stopping.set()
-                return self._status()
             case Hello():
                 if head.attach:
                     with self._lock:
@@ -164,7 +183,9 @@ class EngineServer:
             return Refusal(reason="loading", detail=self._progress)
         deadline = None if head.remaining_s is None else time.monotonic() + head.remaining_s
         try:
-            return engine.ask(head.slot, head.digest, items, lane=head.lane, deadline=deadline)
+            results = engine.ask(head.slot, head.digest, items, lane=head.lane, deadline=deadline)
+            # Failures of a broken model say nothing of the items: the next engine is asked.
+            return results if engine.broken_slot() is None else Refusal(reason="stopping")
         except DeadlinePassed:
             return Refusal(reason="deadline")
         except CheckpointGone:
@@ -183,6 +204,7 @@ class EngineServer:
 
     def _status(self) -> EngineStatus:
         engine = self._engine
+        broken = engine.broken_slot() if engine is not None else None
         slots: dict[str, SlotStatus] = {}
         if engine is not None:
             counts = engine.counts()
@@ -197,13 +219,13 @@ class EngineServer:
                     busy_s=round(c.busy_s, 3),
                 )
         return EngineStatus(
-            ready=engine is not None,
+            ready=engine is not None and broken is None,
             pid=os.getpid(),
             device=self._device,
             rss_bytes=psutil.Process().memory_info().rss,
             uptime_s=round(time.monotonic() - self._started, 1),
             attached=len(self._attached),
-            progress=self._progress,
+            progress=self._progress if broken is None else f"{broken} fails every batch",
             slots=slots,
         )
 
@@ -225,18 +247,8 @@ def sole_engine(address: Address) -> Iterator[None]:
         yield
 
 
-def _hang_up(connection: Connection[bytes, bytes]) -> None:
-    """Shuts the connection down under a thread that may be reading it, which closing alone would not wake."""
-    duplicate = socket.socket(fileno=os.dup(connection.fileno()))
-    with duplicate:
-        duplicate.shutdown(socket.SHUT_RDWR)
-
-
-def _listen(address: Address, key: bytes | None) -> Listener:
-    previous = os.umask(0o077)
+def _listen(address: Address) -> Listener:
     try:
-        return Listener(address, backlog=128, authkey=key)
+        return listen(address)
     except OSError as error:
         raise AlreadyRunning(f"{address}: {type(error).__name__}") from None
-    finally:
-        os.umask(previous)

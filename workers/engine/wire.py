@@ -39,16 +39,10 @@ class Ask(Strict):
     remaining_s: float | None = Field(description="until the deadline; clocks of two processes are never compared")
 
 
-class Stop(Strict):
-    """End now; sent by whoever started the engine."""
+Request = Annotated[Hello | Ask, Field(discriminator="op")]
+_REQUEST: TypeAdapter[Hello | Ask] = TypeAdapter(Request)
 
-    op: Literal["stop"] = "stop"
-
-
-Request = Annotated[Hello | Ask | Stop, Field(discriminator="op")]
-_REQUEST: TypeAdapter[Hello | Ask | Stop] = TypeAdapter(Request)
-
-RefusalReason = Literal["loading", "deadline", "checkpoint_gone", "unknown_slot", "bad_request", "stopping", "failed"]
+RefusalReason = Literal["loading", "deadline", "checkpoint_gone", "unknown_slot", "bad_request", "stopping"]
 
 
 class Refusal(Strict):
@@ -87,11 +81,11 @@ _RESULT: Mapping[str, type[Scores] | type[Transcript] | type[ScreenText] | type[
 _RESULT_NAMES = {kind: name for name, kind in _RESULT.items()}
 
 
-def pack_request(head: Hello | Ask | Stop, items: Sequence[Item] = ()) -> bytes:
+def pack_request(head: Hello | Ask, items: Sequence[Item] = ()) -> bytes:
     return _packed({"head": head.model_dump(), "items": [_item_fields(item) for item in items]})
 
 
-def unpack_request(message: bytes) -> tuple[Hello | Ask | Stop, Sequence[Item]]:
+def unpack_request(message: bytes) -> tuple[Hello | Ask, Sequence[Item]]:
     """The request; `WireError` when it is none."""
     try:
         content = _unpacked(message)

@@ -70,6 +70,7 @@ def test_a_refusal_and_a_status_come_back() -> None:
         msgpack.packb([1, 2]),
         msgpack.packb({"head": {"op": "ask"}, "items": []}),
         msgpack.packb({"head": {"op": "exec", "code": "1"}, "items": []}),
+        msgpack.packb({"head": {"op": "stop"}, "items": []}),
         msgpack.packb({"head": Hello().model_dump(), "items": [{"picture": b"123", "height": 9, "width": 9}]}),
     ],
 )
