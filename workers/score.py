@@ -38,12 +38,24 @@ Probabilities = dict[str, float]
 """Policy -> calibrated probability; policies that no label speaks for are absent."""
 
 
+class MatchedTerm(Strict):
+    """A lexicon's term, how it was written, and which steps of normalisation led from one to the other."""
+
+    term: str
+    surface: str
+    chain: tuple[str, ...]
+
+
 class TextScore(Strict):
-    """`policies` is None when a text slot failed; `error` then names the failure."""
+    """`policies` is None when a text slot failed; `error` then names the failure.
+
+    `terms` is part of the output's contract; it stays empty as long as no lexicons are shipped.
+    """
 
     text: str
     language: str | None
     normalised: str
+    terms: tuple[MatchedTerm, ...] = ()
     policies: Probabilities | None
     error: str | None = None
 
