@@ -50,6 +50,7 @@ def make_app(config: Config) -> Celery:
     app.conf.update(_settings(config))
     app.steps["worker"].add(EngineStep)
     app.liverisk_config = config
+    app.liverisk_exit_code = 0
     _register(app, config)
     return app
 

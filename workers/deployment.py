@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pipelines.cards import Card, CardError, read_cards
 from pipelines.policies import Policies, PolicyError, read_policies
 from workers.config import Config, ConfigError
+from workers.engine.address import engine_address, engine_key
 
 
 def check_deployment(config: Config) -> tuple[Policies, Mapping[str, Card]]:
@@ -16,6 +17,7 @@ def check_deployment(config: Config) -> tuple[Policies, Mapping[str, Card]]:
         cards = read_cards(config.cards_directory)
     except (PolicyError, CardError) as error:
         raise ConfigError(str(error)) from None
+    engine_key(config, engine_address(config))
     for name, slot in config.slots.items():
         if slot.checkpoint not in cards:
             raise ConfigError(f"slots.{name}: no card named {slot.checkpoint} in {config.cards_directory}")

@@ -47,6 +47,7 @@ def test_a_worker_whose_engine_cannot_start_ends_without_a_traceback(hopeless: C
         text=True,
         timeout=90,
     )
+    assert done.returncode == 3
     assert "worker ends: the engine ended 2 times" in done.stderr
     assert "Traceback" not in done.stderr
     assert "Unrecoverable" not in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import click
@@ -52,3 +53,4 @@ def worker(chosen: Path | None, concurrency: int | None, lanes: str | None, log_
             "--without-mingle",
         ]
     )
+    sys.exit(app.liverisk_exit_code)  # Celery itself ends with 0 whatever happened
