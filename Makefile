@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check latency hooks clean
+.PHONY: help install demo test check latency memory hooks clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -31,6 +31,9 @@ check: install ## Lint, format, types, import directions, settings, policies and
 
 latency: install ## Measure segment end to record of a live-paced stream
 	@$(BIN)/python -m tests.benchmarks.live_latency
+
+memory: install ## Show what each process of a pool of two workers and one engine holds in memory
+	@$(BIN)/python -m tests.benchmarks.resident_memory
 
 hooks: install ## Run the quick checks before every commit
 	@$(BIN)/pre-commit install

@@ -97,6 +97,16 @@ class Pool:
                         found.append(child)
         return found
 
+    def engines(self) -> list[int]:
+        """Every process that serves as engine in this pool's state directory."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                here = process.environ().get("LIVERISK__STATE_DIRECTORY") == str(self.directory)
+                if here and process.cmdline()[-2:] == ["engine", "--for-workers"]:
+                    found.append(process.pid)
+        return found
+
     def send(self, manifests: Sequence[SegmentManifest]) -> None:
         publisher = Publisher(self.config)
         try:

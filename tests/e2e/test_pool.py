@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -112,7 +111,7 @@ def test_two_workers_share_one_engine_and_their_children_hold_no_model(pool: Poo
     assert engine is not None
     children = [child for worker in pool.workers[-2:] for child in pool.children(worker)]
     assert len(children) >= 8
-    assert engines_of(pool) == [engine.pid]
+    assert pool.engines() == [engine.pid]
     for process in (*children, *(psutil.Process(worker.pid) for worker in pool.workers[-2:])):
         mapped = Path(f"/proc/{process.pid}/maps").read_text()
         assert "libtorch" not in mapped
@@ -125,17 +124,6 @@ def test_status_shows_lanes_workers_and_engine(pool: Pool) -> None:
         return len(shown["workers"]) == 2 and bool(shown["engines"])
 
     wait_for(seen, "status shows two workers and the engine", timeout_s=60)
-
-
-def engines_of(pool: Pool) -> list[int]:
-    """Engine processes that serve this pool's state directory."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        if (process.info["cmdline"] or [])[-2:] == ["engine", "--for-workers"]:
-            with suppress(psutil.Error):
-                if process.environ().get("LIVERISK__STATE_DIRECTORY") == str(pool.directory):
-                    found.append(process.pid)
-    return found
 
 
 def quarantined(pool: Pool) -> list[dict[str, str]]:
