@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -74,7 +76,21 @@ def cli(context: click.Context, config_file: Path | None) -> None:
     """
     context.obj = config_file
     if config_file is not None:
-        os.environ["LIVERISK_CONFIG"] = str(config_file.resolve())  # for the processes that this one starts
+        context.with_resource(_for_children(config_file.resolve()))
+
+
+@contextmanager
+def _for_children(config_file: Path) -> Iterator[None]:
+    """Processes that the command starts read the same settings; whoever called the command keeps his own."""
+    before = os.environ.get("LIVERISK_CONFIG")
+    os.environ["LIVERISK_CONFIG"] = str(config_file)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["LIVERISK_CONFIG"]
+        else:
+            os.environ["LIVERISK_CONFIG"] = before
 
 
 def main() -> None:
