@@ -17,7 +17,6 @@ from pipelines.items import Clip, Line, Picture, Scores, ScreenText, Transcript
 from pipelines.kinds import load
 from pipelines.models import Model
 from pipelines.text.normalise import normalise
-from tests.conftest import SHARED_DATA
 from workers.config import Config
 
 SCREEN_TEXT = Path(__file__).parents[1] / "data" / "screen_text.png"
@@ -33,11 +32,8 @@ def model(checkpoint: str, session: Session) -> Model:
 
 
 @pytest.fixture
-def recordings() -> Path:
-    folder = SHARED_DATA / "audio"
-    if not folder.is_dir():
-        pytest.skip("needs ../shared/data")
-    return folder
+def recordings(shared_data: Path) -> Path:
+    return shared_data / "audio"
 
 
 def photos() -> list[Picture]:
@@ -77,7 +73,6 @@ def test_torch_and_onnx_say_the_same_of_the_same_photo() -> None:
     assert nudity("torch") == pytest.approx(nudity("onnx-int8"), abs=0.02)
 
 
-@pytest.mark.needs_data
 def test_english_speech_is_heard_word_for_word(recordings: Path) -> None:
     said = heard(recordings / "jfk.flac")
     words = re.findall(r"\w+", " ".join(span.text for span in said.spans).lower())
@@ -87,7 +82,6 @@ def test_english_speech_is_heard_word_for_word(recordings: Path) -> None:
     assert (said.language, " ".join(words)) == ("en", expected)
 
 
-@pytest.mark.needs_data
 def test_mandarin_speech_is_heard_but_for_one_of_five_characters(recordings: Path) -> None:
     said = heard(recordings / "chinese.flac")
     simplified = normalise("".join(span.text for span in said.spans)).text
