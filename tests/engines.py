@@ -45,6 +45,11 @@ def engine(slots: Mapping[str, tuple[str, Predict]], digest: str = "a" * 64) -> 
     return Engine(handles)
 
 
+def tiny(predict: Predict = line_lengths, digest: str = "a" * 64) -> Engine:
+    """An engine of one text slot."""
+    return engine({"text.risk": ("tiny", predict)}, digest)
+
+
 @contextmanager
 def serving(config: Config, load: Callable[[], Engine], linger_s: float | None = None) -> Iterator[EngineServer]:
     """Serves the engine at the configured address until the block ends."""

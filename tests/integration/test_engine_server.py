@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from multiprocessing.connection import Client
 from pathlib import Path
 
@@ -13,9 +13,8 @@ import pytest
 
 from pipelines.items import Failure, Item, Line, Result, Scores
 from pipelines.models import DeadlinePassed
-from tests import engines
 from tests.conftest import WaitUntil
-from tests.engines import Predict, calling, line_lengths
+from tests.engines import calling, line_lengths, serving, tiny
 from workers.config import Config
 from workers.engine.address import engine_address
 from workers.engine.client import EngineClient
@@ -24,22 +23,10 @@ from workers.engine.errors import CheckpointGone, EngineUnavailable
 from workers.engine.server import AlreadyRunning, EngineServer
 from workers.engine.wire import unpack_reply
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def engine(predict: Predict = line_lengths, digest: str = "a" * 64) -> Engine:
-    return engines.engine({"text.risk": ("tiny", predict)}, digest)
-
 
 @pytest.fixture
 def config(state_directory: Path) -> Config:
     return Config(state_directory=state_directory)
-
-
-@contextmanager
-def serving(config: Config, load: Callable[[], Engine] = engine) -> Iterator[EngineServer]:
-    with engines.serving(config, load) as server:
-        yield server
 
 
 def answers(client: EngineClient) -> bool:
@@ -49,7 +36,7 @@ def answers(client: EngineClient) -> bool:
 
 
 def test_an_answer_comes_back_over_the_socket(config: Config) -> None:
-    with serving(config), calling(config) as client:
+    with serving(config, tiny), calling(config) as client:
         models = client.models("room", lane="live", deadline=time.monotonic() + 20)
         assert models.checkpoints["text.risk"].id == "tiny"
         assert models.ask("text.risk", [Line("你好"), Line("hello")]) == [
@@ -63,7 +50,7 @@ def test_an_engine_listens_while_its_models_load_and_says_that_it_is_not_ready(c
 
     def load() -> Engine:
         assert loaded.wait(10)
-        return engine()
+        return tiny()
 
     with serving(config, load), calling(config) as client:
         with suppress(EngineUnavailable):
@@ -89,12 +76,12 @@ def test_an_ask_outlives_the_engine_it_was_sent_to(config: Config, wait_until: W
             )
 
     caller = threading.Thread(target=ask)
-    with serving(config, lambda: engine(hang)) as first:
+    with serving(config, lambda: tiny(hang)) as first:
         caller.start()
         assert hanging.wait(10)
         first.drop_callers()
         release.set()
-    with serving(config):
+    with serving(config, tiny):
         caller.join(20)
     assert answers == [[Scores(labels={"length": 3})]]
 
@@ -106,7 +93,7 @@ def test_a_deadline_passes_at_the_caller_even_when_the_model_hangs(config: Confi
         assert release.wait(10)
         return line_lengths(items)
 
-    with serving(config, lambda: engine(hang)), calling(config) as client:
+    with serving(config, lambda: tiny(hang)), calling(config) as client:
         client.wait_until_ready(10)
         models = client.models("room", lane="live", deadline=time.monotonic() + 1)
         with pytest.raises(DeadlinePassed):
@@ -116,22 +103,22 @@ def test_a_deadline_passes_at_the_caller_even_when_the_model_hangs(config: Confi
 
 def test_a_segment_that_started_with_another_checkpoint_is_told_to_start_again(config: Config) -> None:
     with calling(config) as client:
-        with serving(config, lambda: engine(digest="a" * 64)):
+        with serving(config, lambda: tiny(digest="a" * 64)):
             models = client.models("room", lane="live", deadline=time.monotonic() + 20)
-        with serving(config, lambda: engine(digest="b" * 64)), pytest.raises(CheckpointGone):
+        with serving(config, lambda: tiny(digest="b" * 64)), pytest.raises(CheckpointGone):
             models.ask("text.risk", [Line("abc")])
 
 
 def test_there_is_one_engine_per_address(config: Config) -> None:
-    with serving(config), calling(config) as client:
+    with serving(config, tiny), calling(config) as client:
         client.wait_until_ready(10)
         with pytest.raises(AlreadyRunning):
-            EngineServer(lambda report: engine(), config).run()
+            EngineServer(lambda report: tiny(), config).run()
         assert client.status().ready
 
 
 def test_nobody_but_the_owner_may_open_the_socket(config: Config) -> None:
-    with serving(config), calling(config) as client:
+    with serving(config, tiny), calling(config) as client:
         client.wait_until_ready(10)
         assert Path(str(engine_address(config))).stat().st_mode & 0o077 == 0
 
@@ -141,7 +128,7 @@ def test_an_engine_for_workers_ends_when_the_last_of_them_is_gone(config: Config
 
     def load(report: object) -> Engine:
         assert attached.wait(10)
-        return engine()
+        return tiny()
 
     server = EngineServer(load, config, linger_s=0.1)
     thread = threading.Thread(target=server.run)
@@ -156,7 +143,7 @@ def test_an_engine_for_workers_ends_when_the_last_of_them_is_gone(config: Config
 
 
 def test_rubbish_from_one_caller_is_refused_and_the_others_are_served(config: Config) -> None:
-    with serving(config), calling(config) as client:
+    with serving(config, tiny), calling(config) as client:
         client.wait_until_ready(10)
         with Client(str(engine_address(config))) as rude:
             rude.send_bytes(b"\x00rubbish")

@@ -14,7 +14,7 @@ import pytest
 
 from pipelines.items import Failure, Item, Line, Result, Scores
 from pipelines.models import DeadlinePassed
-from tests.engines import Predict, calling, engine, line_lengths, serving
+from tests.engines import calling, line_lengths, serving, tiny
 from workers.config import Config
 from workers.config import Engine as EngineSettings
 from workers.engine.address import engine_address
@@ -26,10 +26,6 @@ from workers.engine.wire import Ask
 from workers.stack.processes import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def tiny(predict: Predict = line_lengths) -> Engine:
-    return engine({"text.risk": ("tiny", predict)})
 
 
 @pytest.fixture
