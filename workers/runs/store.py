@@ -1,0 +1,170 @@
+"""The runs in the store. Every object is written once, so any process may read, and none needs a lock.
+
+runs/open/<run>                      a run that is not finished: what the feeder looks for
+runs/<run>/request.json              a review that was asked for
+runs/<run>/batches/000001.json       planned segments
+runs/<run>/plan.json                 written after the batches: the run exists from here on
+runs/<run>/outcomes/000001/0000.json what re-examining a segment gave
+runs/<run>/receipts/000001.json      a concluded batch
+runs/<run>/paused.json  cancelled.json  finished.json
+runs/<run>/diff.json  diff.csv  diff.html  packet.json  packet.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Literal, TypeVar
+
+from pydantic import ValidationError
+
+from pipelines.manifest import one_line
+from pipelines.strict import Strict
+from workers.runs.run import Batch, Mark, Outcome, Plan, Receipt, Request, State
+from workers.storage import ObjectMissing, Storage
+
+PREFIX = "runs/"
+OPEN_PREFIX = "runs/open/"
+MarkName = Literal["paused", "cancelled", "finished"]
+Read = TypeVar("Read", bound=Strict)
+
+
+class RunError(Exception):
+    """A run cannot be read or moved as asked; one line."""
+
+
+class NoSuchRun(RunError):
+    """Nothing of this name was ever planned or requested."""
+
+
+class Runs:
+    """The objects of all runs in one bucket. Raises `StorageError` when the store does not answer."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+
+    def ids(self) -> Iterator[str]:
+        """Every run that was planned or requested, in the order of their names."""
+        for folder in self.storage.folders(PREFIX):
+            name = folder.removeprefix(PREFIX).rstrip("/")
+            if name.startswith(("review-", "rescan-")):
+                yield name
+
+    def open(self) -> Iterator[str]:
+        """Runs that are neither finished nor wholly cancelled."""
+        return (key.removeprefix(OPEN_PREFIX) for key in self.storage.keys(OPEN_PREFIX))
+
+    def put_request(self, request: Request) -> bool:
+        """Asks for a review; False when the very run was asked for before."""
+        new = self._put(f"{PREFIX}{request.run}/request.json", request)
+        if new:
+            self.storage.put(f"{OPEN_PREFIX}{request.run}", b"")
+        return new
+
+    def request(self, run: str) -> Request | None:
+        return self._read(f"{PREFIX}{run}/request.json", Request)
+
+    def put_batch(self, run: str, batch: Batch) -> None:
+        self._put(f"{PREFIX}{run}/batches/{batch.number:06d}.json", batch)
+
+    def batch(self, run: str, number: int) -> Batch:
+        found = self._read(f"{PREFIX}{run}/batches/{number:06d}.json", Batch)
+        if found is None:
+            raise RunError(f"{run}: batch {number} is gone")
+        return found
+
+    def put_plan(self, plan: Plan) -> None:
+        """Starts the run: its batches must be there."""
+        self._put(f"{PREFIX}{plan.run}/plan.json", plan)
+        self.storage.put(f"{OPEN_PREFIX}{plan.run}", b"")
+
+    def find_plan(self, run: str) -> Plan | None:
+        return self._read(f"{PREFIX}{run}/plan.json", Plan)
+
+    def plan(self, run: str) -> Plan:
+        """The plan; `NoSuchRun` when there is none."""
+        found = self.find_plan(run)
+        if found is None:
+            raise NoSuchRun(f"no run {run}; `liverisk rescan status` lists them")
+        return found
+
+    def put_outcome(self, run: str, batch: int, index: int, outcome: Outcome) -> bool:
+        """False when another delivery of the same segment was first; its outcome stands."""
+        return self._put(outcome_key(run, batch, index), outcome)
+
+    def has_outcome(self, run: str, batch: int, index: int) -> bool:
+        return self.storage.exists(outcome_key(run, batch, index))
+
+    def outcome(self, run: str, batch: int, index: int) -> Outcome | None:
+        return self._read(outcome_key(run, batch, index), Outcome)
+
+    def outcomes(self, run: str, batch: int) -> frozenset[int]:
+        """Indexes of the batch's items that have an outcome."""
+        prefix = f"{PREFIX}{run}/outcomes/{batch:06d}/"
+        return frozenset(int(key.removeprefix(prefix).removesuffix(".json")) for key in self.storage.keys(prefix))
+
+    def put_receipt(self, run: str, receipt: Receipt) -> bool:
+        return self._put(f"{PREFIX}{run}/receipts/{receipt.batch:06d}.json", receipt)
+
+    def has_receipt(self, run: str, batch: int) -> bool:
+        return self.storage.exists(f"{PREFIX}{run}/receipts/{batch:06d}.json")
+
+    def receipts(self, run: str) -> frozenset[int]:
+        """Numbers of the concluded batches."""
+        prefix = f"{PREFIX}{run}/receipts/"
+        return frozenset(int(key.removeprefix(prefix).removesuffix(".json")) for key in self.storage.keys(prefix))
+
+    def receipt(self, run: str, batch: int) -> Receipt | None:
+        return self._read(f"{PREFIX}{run}/receipts/{batch:06d}.json", Receipt)
+
+    def mark(self, run: str, name: MarkName, by: str) -> bool:
+        """Leaves the mark; False when it was there."""
+        return self._put(f"{PREFIX}{run}/{name}.json", Mark(at=datetime.now(UTC), by=by))
+
+    def marked(self, run: str, name: MarkName) -> Mark | None:
+        return self._read(f"{PREFIX}{run}/{name}.json", Mark)
+
+    def unpause(self, run: str) -> None:
+        self.storage.delete(f"{PREFIX}{run}/paused.json")
+
+    def close(self, run: str) -> None:
+        """Nothing is left to do for this run."""
+        self.storage.delete(f"{OPEN_PREFIX}{run}")
+
+    def state(self, run: str) -> State:
+        """Where the run stands; `NoSuchRun` when there is none."""
+        for name, state in _MARKS:
+            if self.storage.exists(f"{PREFIX}{run}/{name}.json"):
+                return state
+        if self.storage.exists(f"{PREFIX}{run}/plan.json"):
+            return "running"
+        if self.storage.exists(f"{PREFIX}{run}/request.json"):
+            return "requested"
+        raise NoSuchRun(f"no run {run}; `liverisk rescan status` lists them")
+
+    def _put(self, key: str, value: Strict) -> bool:
+        body = value.model_dump_json(by_alias=True, exclude_none=True).encode()
+        return self.storage.put_once(key, body, content_type="application/json")
+
+    def _read(self, key: str, kind: type[Read]) -> Read | None:
+        raw: bytes | None = None
+        with suppress(ObjectMissing):
+            raw = self.storage.get(key)
+        if raw is None:
+            return None
+        try:
+            return kind.model_validate_json(raw)
+        except ValidationError as error:
+            raise RunError(f"{key}: unreadable ({one_line(error)})") from None
+
+
+def outcome_key(run: str, batch: int, index: int) -> str:
+    return f"{PREFIX}{run}/outcomes/{batch:06d}/{index:04d}.json"
+
+
+_MARKS: tuple[tuple[MarkName, State], ...] = (
+    ("cancelled", "cancelled"),
+    ("finished", "finished"),
+    ("paused", "paused"),
+)
