@@ -56,13 +56,19 @@ class Store(Strict):
     media_prefix: str = Field(default="media/", description="manifests may name only objects below it")
 
 
-class Slot(Strict):
-    """Which checkpoint fills a place, and what runs it."""
+class Filling(Strict):
+    """A checkpoint and what runs it."""
 
     checkpoint: Identifier
     session: Session | Literal["auto"] = "auto"
     threads: int = Field(default=0, ge=0, description="CPU threads of this model; 0: half the cores")
     max_batch: int = Field(default=8, ge=1, le=1024)
+
+
+class Slot(Filling):
+    """Which checkpoint fills a place, and what runs it."""
+
+    deep: Filling | None = Field(default=None, description="what deep reviews ask instead; null: the same")
 
 
 class Engine(Strict):
@@ -73,7 +79,8 @@ class Engine(Strict):
     linger_s: float = Field(default=15, gt=0, description="ends this long after its last worker died")
     start_timeout_s: float = Field(default=600, gt=0, description="the first start builds or fetches checkpoints")
     stuck_s: float = Field(default=120, gt=0, description="a batch that runs longer hangs: the engine is replaced")
-    bulk_share: float = Field(default=0.1, ge=0, le=1, description="share of batches owed to bulk under live load")
+    bulk_share: float = Field(default=0.1, ge=0, le=1, description="share of the time owed to bulk under live load")
+    bulk_batch_ms: float = Field(default=100, gt=0, description="a bulk batch on a CPU is cut to about this long")
 
 
 class Worker(Strict):
@@ -107,6 +114,36 @@ class State(Strict):
     ttl_s: int = Field(default=3600, ge=60, description="temporal state of a silent stream is forgotten after this")
 
 
+class Overload(Strict):
+    """What becomes of live segments that waited too long in their lane."""
+
+    thin_after_s: float = Field(default=30, gt=0, description="examined with few frames and without speech")
+    shed_after_s: float = Field(default=300, gt=0, description="not examined, and recorded so")
+    thin_frames: int = Field(default=2, ge=1, le=64, description="frames of a thinned segment, at most")
+
+    @model_validator(mode="after")
+    def _thins_before_it_sheds(self) -> Self:
+        if not self.thin_after_s < self.shed_after_s:
+            raise ValueError("thin_after_s < shed_after_s must hold")
+        return self
+
+
+class Review(Strict):
+    """Deep reviews that a verdict starts by itself, and the stretch of the stream around it that they cover."""
+
+    auto: bool = Field(default=True, description="review or act as action of a live verdict starts one")
+    cool_down_s: float = Field(default=600, ge=0, description="between two of one stream")
+    before_s: float = Field(default=60, ge=0)
+    after_s: float = Field(default=60, ge=0)
+
+
+class Runs(Strict):
+    """How the segments of reviews and rescans are fed to their lanes."""
+
+    window: int = Field(default=16, ge=1, le=4096, description="messages of one run in the lane at a time, at most")
+    start_feeder: Literal["worker", "external"] = Field(default="worker", description="who starts it")
+
+
 class Config(Strict):
     """The merged configuration of one deployment."""
 
@@ -118,6 +155,9 @@ class Config(Strict):
     sampler: Sampler = Sampler()
     examination: ExaminationSettings = ExaminationSettings()
     state: State = State()
+    overload: Overload = Overload()
+    review: Review = Review()
+    runs: Runs = Runs()
     state_directory: Path = Path(".liverisk")
     models_directory: Path | None = Field(default=None, description="finished checkpoints; null: the user's cache")
     cards_directory: Path = CARDS_DIRECTORY
@@ -130,6 +170,19 @@ class Config(Strict):
                 "broker.visibility_timeout_s must exceed worker.time_limit_s, or a running segment is delivered twice"
             )
         return self
+
+    @property
+    def bulk_deadline_s(self) -> float:
+        """A segment of a review or rescan may wait long for live ones: as long as its message stays hidden."""
+        return 0.75 * self.broker.visibility_timeout_s
+
+    @property
+    def bulk_soft_time_limit_s(self) -> int:
+        return int(0.85 * self.broker.visibility_timeout_s)
+
+    @property
+    def bulk_time_limit_s(self) -> int:
+        return int(0.92 * self.broker.visibility_timeout_s)
 
     @property
     def models(self) -> Path:
