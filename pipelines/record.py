@@ -7,7 +7,7 @@ scores, original text with offsets, and which frame another one was judged by.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import AwareDatetime, Field
 
@@ -28,6 +28,10 @@ LanguageFrom = Literal["detected", "stream", "manifest"]
 """Heard in this segment, remembered from earlier ones of the stream, or declared by the platform."""
 
 TextSource = Literal["speech", "screen", "chat"]
+
+Stage = Literal["frames", "speech", "screen", "text"]
+"""What can run again by itself. `text` scores stored transcript, on-screen text and chat anew."""
+STAGES: tuple[Stage, ...] = get_args(Stage)
 
 
 class FrameObservation(Strict):
@@ -181,6 +185,8 @@ class Record(Strict):
     audio_key: str | None = None
     policy_digest: Sha256
     settings: dict[str, str | int | float | bool] = Field(default={}, description="examination settings in force")
+    derived_from: str | None = Field(default=None, description="key of the record whose observations it builds on")
+    reran: tuple[Stage, ...] = Field(default=(), description="what was examined anew; the rest is that record's")
     observations: Observations
     verdicts: tuple[Verdict, ...]
     processing: Processing

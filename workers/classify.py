@@ -85,8 +85,11 @@ class Bench:
         )
 
 
-def classify(message: JsonValue, bench: Bench, *, lane: Lane) -> Outcome:
-    """Brings one message to its end. Raises only what is worth trying again."""
+def classify(message: JsonValue, bench: Bench, *, lane: Lane, waited_s: float | None = None) -> Outcome:
+    """Brings one message to its end. Raises only what is worth trying again.
+
+    `waited_s` is how long the message lay in its lane; None when nobody said.
+    """
     try:
         manifest = _manifest(message)
         check_reach(manifest, bench.config.store.media_prefix)
