@@ -25,10 +25,14 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """Mono audio at 16 kHz, float32 in [-1, 1]; `language` (ISO 639-1) spares its detection."""
+    """Mono audio at 16 kHz, float32 in [-1, 1]; `language` (ISO 639-1) spares its detection.
+
+    `beam_size` None: the checkpoint's own.
+    """
 
     samples: NDArray[np.float32]
     language: str | None = None
+    beam_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ class TransformersWhisper:
                 return Failure(error="NonFiniteScore")
             language, probability = self._language(clip, first[0])
             spans = [
-                self._span(features[index : index + 1], first[index], window, language)
+                self._span(features[index : index + 1], first[index], window, language, clip.beam_size or 1)
                 for index, window in enumerate(windows)
             ]
         return Transcript(
@@ -87,9 +87,12 @@ class TransformersWhisper:
         best = int(probabilities.argmax())
         return names[best], float(probabilities[best])
 
-    def _span(self, features: torch.Tensor, first: torch.Tensor, window: tuple[float, float], language: str) -> Span:
+    def _span(
+        self, features: torch.Tensor, first: torch.Tensor, window: tuple[float, float], language: str, beams: int
+    ) -> Span:
         chosen = {"language": language, "task": "transcribe"} if self.languages else {}
-        written = self.module.generate(features, do_sample=False, num_beams=1, **chosen)
+        written = self.module.generate(features, do_sample=False, num_beams=beams, **chosen)
+        # Of several beams transformers keeps the scores along the chosen one.
         tokens = written.sequences[0, -len(written.scores) :] if written.scores else written.sequences[0, :0]
         logs = [float(step[0].log_softmax(0)[token]) for step, token in zip(written.scores, tokens, strict=True)]
         text = self.processor.tokenizer.decode(tokens, skip_special_tokens=True).strip()

@@ -49,7 +49,10 @@ class OneEncoding(WhisperModel):  # type: ignore[misc]  # faster-whisper is unty
 
 @dataclass(frozen=True)
 class Whisper:
-    """One clip after the other: CTranslate2 parallelises within a clip, and clips differ in length."""
+    """One clip after the other: CTranslate2 parallelises within a clip, and clips differ in length.
+
+    `beam_size` is for clips that name none.
+    """
 
     model: Any
     beam_size: int
@@ -77,7 +80,7 @@ class Whisper:
         segments, info = self.model.transcribe(
             clip.samples,
             language=known,
-            beam_size=self.beam_size,
+            beam_size=clip.beam_size or self.beam_size,
             temperature=0.0,
             condition_on_previous_text=False,
             max_new_tokens=max_new_tokens,

@@ -132,8 +132,8 @@ def _item_fields(item: Item) -> dict[str, object]:
     match item:
         case Picture(pixels):
             return {"picture": pixels.tobytes(), "height": pixels.shape[0], "width": pixels.shape[1]}
-        case Clip(samples, language):
-            return {"clip": samples.tobytes(), "language": language}
+        case Clip(samples, language, beam_size):
+            return {"clip": samples.tobytes(), "language": language, "beam_size": beam_size}
         case Line(text):
             return {"line": text}
 
@@ -143,5 +143,8 @@ def _item(fields: Mapping[str, Any]) -> Item:
         pixels = np.frombuffer(fields["picture"], dtype=np.uint8)
         return Picture(pixels.reshape(int(fields["height"]), int(fields["width"]), 3))
     if "clip" in fields:
-        return Clip(np.frombuffer(fields["clip"], dtype=np.float32), fields["language"])
+        beam_size = fields.get("beam_size")
+        return Clip(
+            np.frombuffer(fields["clip"], dtype=np.float32), fields["language"], int(beam_size) if beam_size else None
+        )
     return Line(str(fields["line"]))

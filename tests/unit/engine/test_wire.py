@@ -29,11 +29,12 @@ def test_a_picture_arrives_as_it_left() -> None:
     np.testing.assert_array_equal(item.pixels, pixels)
 
 
-def test_a_clip_arrives_with_its_language() -> None:
+@pytest.mark.parametrize("beam_size", [None, 5])
+def test_a_clip_arrives_with_its_language_and_beam(beam_size: int | None) -> None:
     samples = np.linspace(-1, 1, 160, dtype=np.float32)
-    _, (item,) = unpack_request(pack_request(ASK, [Clip(samples, "zh")]))
+    _, (item,) = unpack_request(pack_request(ASK, [Clip(samples, "zh", beam_size)]))
     assert isinstance(item, Clip)
-    assert item.language == "zh"
+    assert (item.language, item.beam_size) == ("zh", beam_size)
     np.testing.assert_array_equal(item.samples, samples)
 
 

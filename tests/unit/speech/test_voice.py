@@ -49,6 +49,14 @@ def test_spans_stay_within_the_clip(whisper: Model) -> None:
     assert all(0 <= span.start_s <= span.end_s <= 2.0 for span in heard.spans)
 
 
+def test_a_clip_can_ask_for_a_wider_beam(whisper: Model) -> None:
+    voice = tiny_speech.voice(1.5)
+    own, narrow, wide = whisper.predict([Clip(voice, "en"), Clip(voice, "en", 1), Clip(voice, "en", 5)])
+    assert own == narrow != wide
+    assert isinstance(wide, Transcript)
+    assert all(0 < span.confidence <= 1 for span in wide.spans)
+
+
 def test_a_given_language_is_taken_as_it_is(whisper: Model) -> None:
     heard = whisper.predict([Clip(tiny_speech.voice(1.5), language="zh")])[0]
     assert isinstance(heard, Transcript)
