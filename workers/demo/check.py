@@ -28,7 +28,7 @@ def shortfalls(records: Sequence[Record], planted: Planted, start: datetime) -> 
 
     `start` is the wall clock at the stream's first instant.
     """
-    missed = (_missed(records, risk, start) for risk in planted.risks)
+    missed = (_missed(records, risk, start) for risk in planted.risks if not risk.deep)
     return (
         *_uncovered(records, planted, start),
         *chain.from_iterable(missed),

@@ -15,6 +15,9 @@ WIDTH, HEIGHT = 640, 360
 FONT_FILE = Path("/usr/share/fonts/truetype/wqy/wqy-zenhei.ttc")
 OVERSAMPLING = 4
 LARGEST_TEXT_PX, SMALLEST_TEXT_PX = 38, 28
+NOTE_TEXT_PX = 20
+NOTE_CONTRAST = 45
+"""Grey levels between a note and its ground: legible, and yet less than makes a frame a new one."""
 
 Colour = tuple[int, int, int]
 Painter = Callable[["Brush"], None]
@@ -101,3 +104,13 @@ def banner(text: str, ground: Colour, ink: Colour) -> Image.Image:
         ((width - right - left) / 2, (height - bottom - top) / 2), text, font=_font(size), fill=ink
     )
     return strip
+
+
+@cache
+def faint(text: str, ground: Colour) -> Image.Image:
+    """One line of small text, a little lighter than its ground."""
+    left, top, right, bottom = _font(NOTE_TEXT_PX).getbbox(text)
+    red, green, blue = (min(255, level + NOTE_CONTRAST) for level in ground)
+    line = Image.new("RGBA", (round(right - left), round(bottom - top)))
+    ImageDraw.Draw(line).text((-left, -top), text, font=_font(NOTE_TEXT_PX), fill=(red, green, blue))
+    return line

@@ -34,9 +34,16 @@ class Stretch(Strict):
         return self
 
 
+class Note(Stretch):
+    """Faint small text at the top of a scene: to be read by who looks for it."""
+
+    text: str
+
+
 class Scene(Stretch):
     scene: SceneName
     banner: str
+    note: Note | None = None
 
 
 class Utterance(Strict):
@@ -64,13 +71,15 @@ class PlantedRisk(Stretch):
     """A stretch that must be flagged under `policy`, and where a viewer can see why.
 
     `near` policies may be raised beside it without being false alarms: the same words speak to them. Verdicts
-    carry over time by design, so they may outlive the stretch by `settles_s`.
+    carry over time by design, so they may outlive the stretch by `settles_s`. What is `deep` is for a deep review
+    to find: a live look may miss it.
     """
 
     policy: str
     settles_s: float = Field(ge=0)
     modalities: tuple[Modality, ...] = Field(min_length=1)
     near: tuple[str, ...] = ()
+    deep: bool = False
 
     @model_validator(mode="after")
     def _policies_are_known(self) -> Self:

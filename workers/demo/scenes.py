@@ -20,6 +20,7 @@ from workers.demo.drawing import (
     Colour,
     banner,
     blend,
+    faint,
     gradient,
     sprite,
     stamp,
@@ -29,6 +30,7 @@ from workers.demo.programme import Scene, SceneName
 
 Stage = Callable[[float, Mouth], Image.Image]
 BANNER_Y = HEIGHT - 46
+NOTE_Y = 30
 BLINK_EVERY_S = 3.7
 """No multiple of the sampling interval, so that sampled frames do not all fall on the same pose."""
 
@@ -39,6 +41,8 @@ def picture(scene: Scene, at_s: float, mouth: Mouth) -> Image.Image:
     if scene.banner:
         ground: Colour = RED if scene.scene == "offer" else INK
         stamp(drawn, banner(scene.banner, ground, SNOW), WIDTH / 2, BANNER_Y)
+    if scene.note is not None and scene.note.from_s <= at_s < scene.note.to_s:
+        stamp(drawn, faint(scene.note.text, drawn.getpixel((WIDTH // 2, NOTE_Y))), WIDTH / 2, NOTE_Y)
     return drawn
 
 
