@@ -36,8 +36,9 @@ def test_what_was_planted_lies_within_the_programme() -> None:
 
 def test_benign_stretches_lie_before_between_and_after_the_planted_ones() -> None:
     planted = read_planted()
-    assert planted.risks[0].from_s > 0
-    assert all(after.from_s > before.to_s + before.settles_s for before, after in pairwise(planted.risks))
+    seen_live = [risk for risk in planted.risks if not risk.deep]
+    assert seen_live[0].from_s > 0
+    assert all(after.from_s > before.to_s + before.settles_s for before, after in pairwise(seen_live))
     assert planted.risks[-1].to_s + planted.risks[-1].settles_s < planted.duration_s
 
 
