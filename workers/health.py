@@ -33,8 +33,8 @@ def engine_problem(config: Config) -> str | None:
     return None if status.ready else f"the engine is not ready: {status.progress}"
 
 
-def worker_problem(config: Config, *, host: str | None = None, reply_s: float = REPLY_S) -> str | None:
-    """What keeps a worker of this host from hearing the broker; null when one answers.
+def worker_problem(config: Config, *, host: str | None = None, name: str = "*", reply_s: float = REPLY_S) -> str | None:
+    """What keeps a worker of this host from hearing the broker; null when one, or the one of that name, answers.
 
     Its main process answers, also while every child is busy. Workers of other hosts are not woken.
     """
@@ -42,7 +42,7 @@ def worker_problem(config: Config, *, host: str | None = None, reply_s: float = 
     app = make_app(config)
     try:
         replies = app.control.broadcast(
-            "ping", reply=True, limit=1, timeout=reply_s, pattern=f"*@{host}", matcher="glob"
+            "ping", reply=True, limit=1, timeout=reply_s, pattern=f"{name}@{host}", matcher="glob"
         )
     except (OperationalError, CeleryError, OSError) as error:
         return f"the broker could not be asked: {type(error).__name__}"

@@ -100,6 +100,18 @@ class Up:
                     found.append(process)
         return found
 
+    def children(self) -> dict[str, list[psutil.Process]]:
+        """The prefork children of each worker, by its lanes."""
+        found = {}
+        for process in self.processes():
+            with suppress(psutil.Error):
+                lanes = [word.removeprefix("--lanes=") for word in process.cmdline() if word.startswith("--lanes=")]
+                parent = process.parent()
+                if lanes and (parent is None or parent.cmdline() != process.cmdline()):
+                    forks = [child for child in process.children() if child.cmdline() == process.cmdline()]
+                    found[lanes[0]] = forks
+        return found
+
     def close(self) -> None:
         """Ends what a failed test left."""
         if self._process is not None and self._process.poll() is None:
@@ -139,17 +151,36 @@ def up(place: Up) -> Up:
 
 def test_it_prints_its_parts_in_order_and_how_long_they_took(up: Up) -> None:
     said = up.printed()
-    beginnings = ("starting broker and store", "broker ready: ", "store ready: ", "engine ready: ", "worker ready")
-    at = [next(row for row, line in enumerate(said) if line.startswith(start)) for start in (*beginnings, "ready in ")]
+    beginnings = (
+        *("starting broker and store", "broker ready: ", "store ready: ", "engine ready: "),
+        *("live worker ready", "bulk worker ready", "ready in "),
+    )
+    at = [next(row for row, line in enumerate(said) if line.startswith(start)) for start in beginnings]
     assert at == sorted(at)
 
 
 def test_another_command_in_the_same_place_finds_it(up: Up) -> None:
     def seen() -> bool:
         shown = up.status()
-        return len(shown["workers"] or ()) == 1 and bool(shown["engines"])
+        return len(shown["workers"] or ()) == 2 and bool(shown["engines"])
 
-    wait_for(seen, "status shows the worker and the engine", timeout_s=60)
+    wait_for(seen, "status shows both workers and the engine", timeout_s=60)
+
+
+def test_live_segments_have_a_worker_of_their_own(up: Up) -> None:
+    def lanes() -> list[list[str]] | None:
+        workers = up.status()["workers"]
+        return sorted(worker["lanes"] for worker in workers) if len(workers or ()) == 2 else None
+
+    assert wait_for(lanes, "both workers answer", timeout_s=60) == [["live"], ["review", "rescan"]]
+
+
+def test_the_worker_of_bulk_lanes_gives_way_to_the_one_of_live(up: Up) -> None:
+    def niceness() -> dict[str, set[int]] | None:
+        found = {lanes: {child.nice() for child in children} for lanes, children in up.children().items()}
+        return found if len(found) == 2 and all(found.values()) else None
+
+    assert wait_for(niceness, "both workers have children") == {"live": {0}, "review,rescan": {10}}
 
 
 def test_what_tells_other_commands_the_passwords_is_its_owners_alone(up: Up) -> None:
@@ -166,13 +197,13 @@ def test_a_second_one_in_the_same_place_is_refused_in_one_line(up: Up) -> None:
 
 def test_a_killed_worker_is_started_again_and_named(up: Up) -> None:
     def working() -> int | None:
-        workers = up.status()["workers"]
-        return int(workers[0]["pid"]) if workers else None
+        serving = [worker for worker in up.status()["workers"] or () if worker["lanes"] == ["live"]]
+        return int(serving[0]["pid"]) if serving else None
 
     before = wait_for(working, "a worker answers", timeout_s=60)
     assert isinstance(before, int)
     psutil.Process(before).kill()
-    up.wait_for_line("worker died and is started again; its log: ")
+    up.wait_for_line("live worker died and is started again; its log: ")
     wait_for(lambda: working() not in (before, None), "another worker answers", timeout_s=90)
 
 
@@ -199,7 +230,7 @@ def test_interrupted_while_it_starts_it_stops_without_an_error(doing: str) -> No
 def test_killed_while_it_has_segments_to_do_it_leaves_no_process_behind(up: Up) -> None:
     source = recording(up.place / "video.mp4", seconds=60)
     assert up.run("sample", str(source), "--stream", "room").returncode == 0
-    assert len(up.processes()) >= 7  # itself, broker, store, engine, worker and two children
+    assert len(up.processes()) >= 10  # itself, broker, store, engine, two workers with two children each
     up.process.kill()
     up.process.wait()
     wait_for(lambda: not up.processes(), "no process is left")

@@ -19,7 +19,10 @@ from workers.lanes import LANES
 @click.option("--log-level", default="INFO", show_default=True, type=click.Choice(["DEBUG", "INFO", "WARNING"]))
 @click.pass_obj
 def worker(chosen: Path | None, concurrency: int | None, lanes: str | None, log_level: str) -> None:
-    """Run one worker of a deployment. TERM finishes the running segments and ends."""
+    """Run one worker of a deployment. TERM finishes the running segments and ends.
+
+    One that does not serve the lane live gives way to those that do, where they share processors.
+    """
     from workers.app import make_app
     from workers.deployment import check_deployment
     from workers.logs import set_up_logging
@@ -41,6 +44,8 @@ def worker(chosen: Path | None, concurrency: int | None, lanes: str | None, log_
         store.check_writes_once()
     except (ValueError, StorageError) as error:
         raise CommandError(str(error)) from None
+    if LANES[0] not in serve:
+        _give_way()
     app.worker_main(
         [
             "worker",
@@ -54,3 +59,13 @@ def worker(chosen: Path | None, concurrency: int | None, lanes: str | None, log_
         ]
     )
     sys.exit(app.liverisk_exit_code)  # Celery itself ends with 0 whatever happened
+
+
+def _give_way() -> None:
+    """For the session and the children: an engine that this worker starts serves live work too, and inherits."""
+    from celery.signals import worker_process_init
+
+    from workers.giving_way import NICE, let_session_give_way
+
+    let_session_give_way()
+    worker_process_init.connect(lambda **_: os.nice(NICE), weak=False)

@@ -1,11 +1,15 @@
-"""The whole pool on one machine: services, engine and one worker, started in order and kept alive."""
+"""The whole pool on one machine: services, engine and workers, started in order and kept alive.
+
+Two workers: one for live segments, one for bulk. What a live segment runs on is never taken by a rescan.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -29,17 +33,21 @@ class StartAbandoned(Exception):
 
 
 class LocalPool:
-    """Broker, store, engine and worker as children of this process; a context manager."""
+    """Broker, store, engine and workers as children of this process; a context manager."""
 
     def __init__(
         self,
         base: Config,
         *,
         concurrency: int | None = None,
+        bulk_concurrency: int | None = None,
         report: Callable[[str], None] = lambda _: None,
         ending: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`ending` is asked while starting, which may take minutes: `StartAbandoned` follows when it says so."""
+        """`concurrency` children for live segments and as many, or `bulk_concurrency`, for reviews and rescans.
+
+        `ending` is asked while starting, which may take minutes: `StartAbandoned` follows when it says so.
+        """
         self._report = report
         self._ending = ending
         self.services = Services(base.state_directory)
@@ -51,13 +59,14 @@ class LocalPool:
             "LIVERISK_CONFIG": str(write_settings(self.config)),
             "LIVERISK__ENGINE__START": "external",
         }
-        worker = [sys.executable, "-m", "workers", "worker"]
-        if concurrency:
-            worker.append(f"--concurrency={concurrency}")
         self.engine = Child(
             "engine", [sys.executable, "-m", "workers", "engine"], log=logs / "engine.log", environment=environment
         )
-        self.worker = Child("worker", worker, log=logs / "worker.log", environment=environment, grace_s=20)
+        served = self.config.worker.lanes
+        children = concurrency or self.config.worker.concurrency
+        self.live = _worker("live", served[: served.count("live")], children, logs, environment)
+        bulk = tuple(lane for lane in served if lane != "live")
+        self.bulk = _worker("bulk", bulk, bulk_concurrency or children, logs, environment)
         self._connection: Path | None = None
         self._restarts: dict[str, tuple[float, int]] = {}
 
@@ -88,9 +97,16 @@ class LocalPool:
         slots = client.status().slots
         client.close()
         self._report("engine ready: " + ", ".join(f"{name} {slot.checkpoint.id}" for name, slot in slots.items()))
-        self.worker.start()
-        self.worker.wait_until(self._worker_answers, timeout_s=60)
-        self._report("worker ready")
+        for worker in self.workers:
+            worker.start()
+        for worker in self.workers:
+            worker.wait_until(partial(self._answers, worker), timeout_s=60)
+            self._report(f"{worker.name} ready")
+
+    @property
+    def workers(self) -> tuple[Child, ...]:
+        """Those that serve a lane."""
+        return tuple(worker for worker in (self.live, self.bulk) if worker is not None)
 
     def _telling(self, client: EngineClient) -> Callable[[], bool]:
         """Whether the engine is warm; reports its progress while it is not."""
@@ -109,10 +125,10 @@ class LocalPool:
 
         return ready
 
-    def _worker_answers(self) -> bool:
+    def _answers(self, worker: Child) -> bool:
         """Asked rather than looked up: what an earlier worker left in the broker looks like one that listens."""
         self._go_on()
-        return worker_problem(self.config, reply_s=1) is None
+        return worker_problem(self.config, name=f"liverisk-{worker.pid}", reply_s=1) is None
 
     def _go_on(self) -> None:
         if self._ending():
@@ -124,7 +140,7 @@ class LocalPool:
             (self.services.valkey.child, self.services.valkey.start),
             (self.services.seaweedfs.child, self.services.seaweedfs.start),
             (self.engine, self.engine.start),
-            (self.worker, self.worker.start),
+            *((worker, worker.start) for worker in self.workers),
         )
         for child, start in parts:
             if child.running:
@@ -142,8 +158,11 @@ class LocalPool:
                 self._report(str(error))
 
     def stop(self) -> None:
-        """Worker first, so that running segments end; then engine, then services. Nothing stays behind."""
-        self.worker.stop()
+        """Workers first, so that running segments end; then engine, then services. Nothing stays behind."""
+        for worker in self.workers:
+            worker.terminate()
+        for worker in self.workers:
+            worker.stop()
         self.engine.stop()
         if self._connection is not None:
             self._connection.unlink(missing_ok=True)
@@ -157,3 +176,17 @@ class LocalPool:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _worker(kind: str, lanes: Sequence[str], children: int, logs: Path, environment: Mapping[str, str]) -> Child | None:
+    """The worker of these lanes; None when there are none. Only the one for bulk starts the feeder of its lanes."""
+    if not lanes:
+        return None
+    feeder = {} if kind == "bulk" else {"LIVERISK__RUNS__START_FEEDER": "external"}
+    return Child(
+        f"{kind} worker",
+        [sys.executable, "-m", "workers", "worker", f"--lanes={','.join(lanes)}", f"--concurrency={children}"],
+        log=logs / f"worker-{kind}.log",
+        environment={**environment, **feeder},
+        grace_s=20,
+    )
