@@ -16,6 +16,7 @@ from pipelines.cards import read_card
 from pipelines.policies import read_policies
 from workers.cli.main import cli
 from workers.config import ENVIRONMENT_PREFIX, load_config
+from workers.lanes import LANES
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_FILE_LINES = 300
@@ -131,7 +132,7 @@ def test_what_the_image_copies_exists_and_reaches_the_builder() -> None:
 def test_the_containers_run_commands_that_liverisk_takes() -> None:
     commands = {name: service.command for name, service in compose().ours().items()}
 
-    assert set(commands) == {"engine", "worker"}
+    assert set(commands) == {"engine", "worker", "bulk"}
     for name, *arguments in commands.values():
         command = cli.get_command(click.Context(cli), name)
         assert command is not None
@@ -146,7 +147,15 @@ def test_the_containers_have_settings_that_liverisk_knows() -> None:
 
 def test_the_containers_share_one_engine_that_no_worker_starts() -> None:
     services = compose().ours()
-    engine, worker = (load_config(environment=services[name].environment).engine for name in ("engine", "worker"))
+    engine, *workers = (load_config(environment=services[name].environment) for name in ("engine", "worker", "bulk"))
 
-    assert engine.address == worker.address
-    assert worker.start == "external"
+    assert {worker.engine.address for worker in workers} == {engine.engine.address}
+    assert {worker.engine.start for worker in workers} == {"external"}
+
+
+def test_the_containers_serve_every_lane_and_start_one_feeder() -> None:
+    serve = {name: service.command[2] for name, service in compose().ours().items() if service.command[0] == "worker"}
+    feeds = {name: load_config(environment=compose().ours()[name].environment).runs.start_feeder for name in serve}
+
+    assert ",".join(serve.values()) == ",".join(LANES)
+    assert feeds == {"worker": "external", "bulk": "worker"}
