@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from pipelines.manifest import one_line
+from pipelines.manifest import Profile, one_line
 from pipelines.record import MODALITIES, Modality
 from pipelines.strict import Sha256, Strict
 
@@ -108,10 +108,21 @@ class Fusion(Strict):
     user_cap: int = Field(default=16, ge=1, description="more distinct users than this add nothing")
     default_weight: float = Field(default=1.0, ge=0, le=1.5, description="weight of a source that is not a modality")
     window_s: float = Field(default=300, gt=0, description="how far back in the stream a verdict looks")
+    deep_window_s: float = Field(default=900, gt=0, description="the same for the profile `deep`")
     evidence_kept: int = Field(default=5, ge=1, le=50, description="items shown per verdict")
     unexamined_action: Literal["watch", "review"] = Field(
         default="watch", description="lowest action of a verdict whose modalities could not be examined"
     )
+
+    @model_validator(mode="after")
+    def _deep_looks_further(self) -> Self:
+        if self.deep_window_s < self.window_s:
+            raise ValueError("deep_window_s must be window_s or more")
+        return self
+
+    def lookback_s(self, profile: Profile) -> float:
+        """How far back in the stream a verdict of this profile looks."""
+        return self.deep_window_s if profile == "deep" else self.window_s
 
 
 class Policies(Strict):

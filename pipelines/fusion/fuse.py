@@ -18,14 +18,16 @@ def fuse(
     *,
     at: float,
     history: History,
+    window_s: float | None = None,
 ) -> tuple[Verdict, ...]:
     """The verdicts of one segment, one per policy in the order of `POLICY_IDS`, also where nothing was found.
 
     `evidence` is by policy (`evidence_of`, with items of other sources added), `at` the segment's start in epoch
     seconds, `history` the stream's state in this run; entries at or after `at` make no difference.
+    `window_s` is how far back it counts; None: as the policies say for live.
     """
     verdicts = []
-    before = earlier(history, at, policies.fusion.window_s)
+    before = earlier(history, at, policies.fusion.window_s if window_s is None else window_s)
     for policy_id in POLICY_IDS:
         policy = policies.policies[policy_id]
         sources = across.by_source(evidence.get(policy_id, ()), policy, policies.fusion)

@@ -5,8 +5,10 @@ from math import log
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from pipelines.fusion import History, fuse, instants
+from pipelines.policies import Fusion, Persistence
 from pipelines.record import Evidence, Verdict
 from tests.evidence import NOON, PLAIN, SEEN, SEGMENT_S, UNHURRIED, chat, covered, policies, said, verdict
 
@@ -122,6 +124,19 @@ def test_a_pause_longer_than_the_window_forgets() -> None:
     history = {NOON - 301: {"scam": 0.9999}}
     (now,) = (v for v in fuse({}, SEEN, policies(), at=NOON, history=history) if v.policy == "scam")
     assert now.severity == "none"
+
+
+def test_a_deep_look_remembers_further_back() -> None:
+    calls_for_long = policies(PLAIN.model_copy(update={"persistence": Persistence(half_life_s=300)}))
+    history = {NOON - 301: {"scam": 0.9999}}
+    window_s = calls_for_long.fusion.lookback_s("deep")
+    far = fuse({}, SEEN, calls_for_long, at=NOON, history=history, window_s=window_s)
+    assert next(v for v in far if v.policy == "scam").severity == "high"
+
+
+def test_a_deep_window_shorter_than_the_live_one_is_refused() -> None:
+    with pytest.raises(ValidationError, match="deep_window_s must be window_s or more"):
+        Fusion(window_s=600, deep_window_s=599)
 
 
 def test_segments_to_come_do_not_matter() -> None:
