@@ -8,26 +8,20 @@ Usable with any `Models`: the pool's engine, an engine in this process, or a fak
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from pipelines import coverage as why
 from pipelines.chat_lines import group_chat
-from pipelines.frames import Chosen, FrameFindings, examine_frames, without_near_duplicates
-from pipelines.items import SAMPLE_RATE_HZ, Clip, Failure, Line, Result, Scores, Transcript
+from pipelines.frames import Chosen, FrameFindings, at_most, examine_frames, without_near_duplicates
+from pipelines.heard import examine_speech
+from pipelines.manifest import SegmentManifest
 from pipelines.models import DeadlinePassed, Models
-from pipelines.record import Coverage, LanguageFrom, Modality, Observations, SpeechObservation, TextObservation
+from pipelines.record import MODALITIES, Coverage, Modality, Observations, SpeechObservation, TextObservation
 from pipelines.screen import examine_screen
 from pipelines.segment import ExaminationSettings, Segment
-from pipelines.text.normalise import normalise
-
-LANGUAGE_TRUST = 0.5
-"""Below this probability the spoken language is a guess, and the platform's declaration is the better one."""
-
-
-AUDIO_SLACK_S = 1.0
-"""Encoders and cutters lose this much at a segment's ends; what is shorter than that was cut off."""
+from pipelines.text_scores import lessened, score_texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,32 +43,58 @@ class Examination:
 
 
 def examine(
-    segment: Segment, models: Models, settings: ExaminationSettings, *, language: str | None = None
+    segment: Segment,
+    models: Models,
+    settings: ExaminationSettings,
+    *,
+    language: str | None = None,
+    modalities: Collection[Modality] = MODALITIES,
 ) -> Examination:
     """Everything the models say about the segment. Raises only what makes the whole segment start again.
 
-    `language` is what the stream was last heard to speak; it spares detecting it again.
+    `language` is what the stream was last heard to speak; it spares detecting it again. Of modalities that are
+    not asked for, observations and coverage say nothing.
     """
+    segment = replace(segment, frames=at_most(settings.max_frames, segment.frames))
     chosen = without_near_duplicates(segment.frames, settings)
     stages: dict[Modality, Callable[[], Finding]] = {
         "frames": lambda: _frames(segment, chosen, models),
-        "speech": lambda: _speech(segment, language, models),
+        "speech": lambda: _speech(segment, language, models, settings),
         "screen": lambda: _screen(segment, chosen, models, settings),
         "chat": lambda: _chat(segment, models),
     }
     with ThreadPoolExecutor(len(stages), thread_name_prefix="stage") as pool:
-        running = {name: pool.submit(_timed, stage) for name, stage in stages.items()}
+        running = {name: pool.submit(_timed, stage) for name, stage in stages.items() if name in modalities}
         done = {name: future.result() for name, future in running.items()}
     findings = {name: finding for name, (finding, _) in done.items()}
-    texts = [text for name in ("speech", "screen", "chat") for text in findings[name].texts]
     observations = Observations(
-        frames=tuple(findings["frames"].frames),
-        speech=findings["speech"].speech,
-        texts=tuple(texts),
-        coverage={name: _with_gaps(name, finding.coverage, segment) for name, finding in findings.items()},
+        frames=tuple(frame for finding in findings.values() for frame in finding.frames),
+        speech=findings["speech"].speech if "speech" in findings else None,
+        texts=tuple(text for finding in findings.values() for text in finding.texts),
+        coverage={name: with_gaps(name, finding.coverage, segment.manifest) for name, finding in findings.items()},
         checkpoints=dict(models.checkpoints),
     )
     return Examination(observations, {name: round(ms, 1) for name, (_, ms) in done.items()})
+
+
+def shed(manifest: SegmentManifest) -> Observations:
+    """What is known of a segment that nobody looked at, for overload: that there was something to look at."""
+    frames, audio_s = len(manifest.frames), round(manifest.duration_s - manifest.lost_s, 2)
+    chat_lines = len(manifest.chat) if isinstance(manifest.chat, tuple) else 0
+    left_out: dict[Modality, Coverage] = {
+        "frames": _left_out(bool(frames), frames),
+        "speech": _left_out(manifest.audio is not None, audio_s),
+        "screen": _left_out(bool(frames), frames),
+        "chat": _left_out(bool(manifest.chat), chat_lines),
+    }
+    coverage = {modality: with_gaps(modality, seen, manifest) for modality, seen in left_out.items()}
+    return Observations(coverage=coverage, checkpoints={})
+
+
+def _left_out(there: bool, total: float) -> Coverage:
+    if not there:
+        return Coverage(status="examined", reason=why.NO_INPUT)
+    return Coverage(status="not", reason=why.SHED, total=total)
 
 
 def _timed(stage: Callable[[], Finding]) -> tuple[Finding, float]:
@@ -86,15 +106,15 @@ def _timed(stage: Callable[[], Finding]) -> tuple[Finding, float]:
     return finding, (time.monotonic() - started) * 1000
 
 
-def _with_gaps(modality: Modality, seen: Coverage, segment: Segment) -> Coverage:
+def with_gaps(modality: Modality, seen: Coverage, manifest: SegmentManifest) -> Coverage:
     """A segment with a gap was at most partly examined, whatever the models saw of the rest."""
-    if modality == "chat" or not segment.manifest.gaps:
+    if modality == "chat" or not manifest.gaps:
         return seen
-    duration_s, lost_s = segment.manifest.duration_s, segment.manifest.lost_s
-    seen = seen.model_copy(update={"received": round(1 - lost_s / duration_s, 4)})
+    lost_s = manifest.lost_s
+    seen = seen.model_copy(update={"received": round(1 - lost_s / manifest.duration_s, 4)})
     if seen.reason not in (None, *why.HARMLESS):
         return seen
-    status = "not" if lost_s >= duration_s * 0.99 else "partly"
+    status = "not" if lost_s >= manifest.duration_s * 0.99 else "partly"
     return seen.model_copy(update={"status": status, "reason": why.GAP, "detail": f"{lost_s:.1f} s"})
 
 
@@ -104,11 +124,16 @@ def _frames(segment: Segment, chosen: Chosen, models: Models) -> Finding:
     return Finding(seen, frames=frames)
 
 
+def _speech(segment: Segment, language: str | None, models: Models, settings: ExaminationSettings) -> Finding:
+    speech, texts, seen = examine_speech(segment, language, models, settings)
+    return _scored(Finding(seen, texts, speech=speech), models)
+
+
 def _screen(segment: Segment, chosen: Chosen, models: Models, settings: ExaminationSettings) -> Finding:
     if "ocr" not in models.checkpoints or not settings.screen_text:
         return Finding(Coverage(status="not", reason=why.NO_MODEL, total=len(segment.frames)))
     texts, seen = examine_screen(segment.frames, chosen, models, settings)
-    return _with_scores(Finding(seen, texts), models)
+    return _scored(Finding(seen, texts), models)
 
 
 def _chat(segment: Segment, models: Models) -> Finding:
@@ -118,112 +143,11 @@ def _chat(segment: Segment, models: Models) -> Finding:
         return Finding(Coverage(status="examined", reason=why.NO_INPUT))
     texts, skipped = group_chat(segment.chat)
     total = len(segment.chat)
-    return _with_scores(
-        Finding(Coverage(status="examined", examined=total, total=total, skipped=skipped), texts), models
-    )
+    return _scored(Finding(Coverage(status="examined", examined=total, total=total, skipped=skipped), texts), models)
 
 
-def _speech(segment: Segment, language: str | None, models: Models) -> Finding:
-    if problem := segment.problems.get("speech"):
-        return Finding(problem)
-    if segment.audio is None:
-        return Finding(Coverage(status="examined", reason=why.NO_INPUT))
-    decoded_s = round(segment.audio.size / SAMPLE_RATE_HZ, 2)
-    expected_s = round(segment.manifest.duration_s - segment.manifest.lost_s, 2)
-    ends_early = decoded_s < expected_s - AUDIO_SLACK_S
-    total = expected_s if ends_early else decoded_s
-    if "speech" not in models.checkpoints:
-        return Finding(Coverage(status="not", reason=why.NO_MODEL, total=total))
-    heard, language_from = _heard(segment, Clip(segment.audio, language), models)
-    if not isinstance(heard, Transcript):
-        return Finding(_failed(heard, total))
-    seen = Coverage(
-        status="partly" if ends_early else "examined",
-        reason=why.UNDECODABLE if ends_early else None if heard.spans else why.SILENCE,
-        detail=f"{decoded_s:g} of {expected_s:g} s" if ends_early else None,
-        examined=decoded_s,
-        total=total,
-        skipped={"silence": round(max(0.0, decoded_s - heard.speech_s), 2)},
-    )
-    speech = SpeechObservation(
-        language=heard.language,
-        language_probability=heard.language_probability,
-        language_from=language_from,
-        speech_s=heard.speech_s,
-    )
-    return _with_scores(Finding(seen, _spoken(heard), speech=speech), models)
-
-
-def _heard(segment: Segment, clip: Clip, models: Models) -> tuple[Result, LanguageFrom]:
-    """The transcript in the stream's known language; else in the one heard, unless that is a mere guess."""
-    heard = models.ask("speech", [clip])[0]
-    if clip.language is not None:
-        return heard, "stream"
-    declared = (segment.manifest.context.language or "")[:2]
-    unsure = isinstance(heard, Transcript) and heard.spans and heard.language_probability < LANGUAGE_TRUST
-    if unsure and declared and isinstance(heard, Transcript) and heard.language != declared:
-        return models.ask("speech", [replace(clip, language=declared)])[0], "manifest"
-    return heard, "detected"
-
-
-def _spoken(heard: Transcript) -> tuple[TextObservation, ...]:
-    return tuple(
-        TextObservation(
-            source="speech",
-            at_s=round(span.start_s, 2),
-            end_s=round(span.end_s, 2),
-            text=span.text,
-            normalised=normalise(span.text).text,
-            language=heard.language,
-            confidence=round(span.confidence, 4),
-        )
-        for span in heard.spans
-    )
-
-
-def _with_scores(finding: Finding, models: Models) -> Finding:
+def _scored(finding: Finding, models: Models) -> Finding:
     """The finding with its texts scored by every text slot; a slot that fails is named in the coverage."""
-    slots = [slot for slot in models.checkpoints if slot.startswith("text.")]
-    if not finding.texts:
-        return finding
-    if not slots:
-        return replace(finding, coverage=_lessened(finding.coverage, 0, why.NO_MODEL, finding.coverage.detail))
-    texts = list(finding.texts)
-    whole = set(range(len(texts)))
-    losses: list[tuple[int, str, str]] = []
-    for slot in slots:
-        try:
-            results = models.ask(slot, [Line(text.normalised) for text in texts])
-        except DeadlinePassed:
-            losses.append((len(texts), why.DEADLINE, slot))
-            whole.clear()
-            continue
-        failed = {index for index, result in enumerate(results) if not isinstance(result, Scores)}
-        losses.append((len(failed), why.MODEL_FAILED, slot))
-        whole -= failed
-        texts = [_scored(text, slot, result) for text, result in zip(texts, results, strict=True)]
-    seen = finding.coverage
-    if len(whole) < len(texts):
-        _, reason, slot = max(losses, key=lambda loss: loss[0])
-        share = sum(texts[index].repeats for index in whole) / sum(text.repeats for text in texts)
-        seen = _lessened(seen, share, reason, slot)
-    return replace(finding, coverage=seen, texts=tuple(texts))
-
-
-def _lessened(seen: Coverage, share: float, reason: str, detail: str | None) -> Coverage:
-    """The coverage when only `share` of the texts have the scores of every text slot."""
-    status = "partly" if share else "not"
-    examined = round(seen.examined * share, 2)
-    return seen.model_copy(update={"status": status, "reason": reason, "detail": detail, "examined": examined})
-
-
-def _scored(text: TextObservation, slot: str, result: object) -> TextObservation:
-    if isinstance(result, Scores):
-        rounded = {label: round(score, 5) for label, score in result.labels.items()}
-        return text.model_copy(update={"scores": {**text.scores, slot: rounded}})
-    return text.model_copy(update={"error": result.error if isinstance(result, Failure) else type(result).__name__})
-
-
-def _failed(result: object, total: float) -> Coverage:
-    detail = result.error if isinstance(result, Failure) else type(result).__name__
-    return Coverage(status="not", reason=why.MODEL_FAILED, detail=detail, total=total)
+    texts, losses = score_texts(finding.texts, models)
+    seen = lessened(finding.coverage, range(len(texts)), texts, losses)
+    return replace(finding, texts=texts, coverage=seen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from pipelines import coverage as why
 from pipelines.items import Failure, Picture, Result, Scores
@@ -14,6 +15,19 @@ from pipelines.vision.duplicates import Thumbnail, difference_hash, is_near_dupl
 FrameFindings = Sequence[FrameObservation]
 Chosen = Mapping[int, int]
 """Index of a frame -> index of the frame that is examined in its place: itself, or one it repeats."""
+
+
+def at_most(limit: int | None, frames: Sequence[Frame]) -> tuple[Frame, ...]:
+    """`limit` of the decoded frames, spread evenly; the others are shed, and say so."""
+    decoded = [index for index, frame in enumerate(frames) if frame.picture is not None]
+    if limit is None or len(decoded) <= limit:
+        return tuple(frames)
+    kept = {decoded[(2 * place + 1) * len(decoded) // (2 * limit)] for place in range(limit)}
+    shed = Coverage(status="not", reason=why.SHED)
+    return tuple(
+        frame if index in kept or frame.picture is None else replace(frame, picture=None, problem=shed)
+        for index, frame in enumerate(frames)
+    )
 
 
 def without_near_duplicates(frames: Sequence[Frame], settings: ExaminationSettings) -> Chosen:

@@ -27,13 +27,19 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """`audio` is mono float32 at 16 kHz. `problems` says why audio or chat could not be had; frames say so each."""
+    """`audio` is mono float32 at 16 kHz. `problems` says why audio or chat could not be had; frames say so each.
+
+    `audio_before` and `audio_after` are the neighbouring segments', whole; None where there is none to be had.
+    They help to hear what the border cuts, and count for nothing else.
+    """
 
     manifest: SegmentManifest
     frames: tuple[Frame, ...] = ()
     audio: NDArray[np.float32] | None = None
     chat: tuple[ChatLine, ...] | None = None
     problems: Mapping[Literal["speech", "chat"], Coverage] = field(default_factory=dict)
+    audio_before: NDArray[np.float32] | None = None
+    audio_after: NDArray[np.float32] | None = None
 
 
 class ExaminationSettings(Strict):
@@ -44,7 +50,25 @@ class ExaminationSettings(Strict):
     near_duplicate_threshold: float = Field(default=4.0, ge=0, le=255, description="largest grey difference of a tile")
     screen_text: bool = True
     min_screen_confidence: float = Field(default=0.6, ge=0, le=1)
+    all_screen_text: bool = Field(default=False, description="every line on a frame, not only the largest")
+    max_frames: int | None = Field(default=None, ge=1, description="more than so many are shed; null: no limit")
+    hear_speech: bool = Field(default=True, description="else speech is shed")
+    beam_size: int | None = Field(default=None, ge=1, le=20, description="of the speech model; null: its card's")
+    border_context_s: float = Field(default=0, ge=0, le=10, description="heard of the neighbouring segments")
 
     def for_profile(self, profile: Profile) -> Self:
-        """The same, but a deep look spares no frame."""
-        return self.model_copy(update={"near_duplicates": False}) if profile == "deep" else self
+        """The same, but a deep look spares no frame and no line, and hears what borders cut."""
+        return self.model_copy(update=DEEP) if profile == "deep" else self
+
+    def thinned(self, frames: int) -> Self:
+        """The same in less depth, for a segment that waited too long: so many frames at most, and no speech."""
+        return self.model_copy(update={"max_frames": frames, "hear_speech": False})
+
+
+DEEP: Mapping[str, object] = {
+    "near_duplicates": False,
+    "all_screen_text": True,
+    "beam_size": 5,
+    "border_context_s": 8.0,
+}
+"""What the profile `deep` changes."""

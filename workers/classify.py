@@ -222,7 +222,7 @@ def _record(
         media=manifest.frames,
         audio_key=manifest.audio.key if manifest.audio else None,
         policy_digest=bench.policies.digest,
-        settings=settings.model_dump(),
+        settings=settings.model_dump(exclude_none=True),
         observations=examination.observations,
         verdicts=verdicts,
         processing=processing,

@@ -132,10 +132,12 @@ def test_without_the_saving_every_frame_is_asked_about() -> None:
     assert len(asked.asked["vision.nudity"]) == 2
 
 
-def test_a_deep_look_spares_no_frame() -> None:
+def test_a_deep_look_spares_no_frame_and_no_line_and_hears_what_borders_cut() -> None:
     settings = ExaminationSettings()
     assert settings.for_profile("live") == settings
-    assert settings.for_profile("deep") == ExaminationSettings(near_duplicates=False)
+    assert settings.for_profile("deep") == ExaminationSettings(
+        near_duplicates=False, all_screen_text=True, beam_size=5, border_context_s=8
+    )
 
 
 def test_frames_are_compared_once_for_all_that_look_at_them(monkeypatch: pytest.MonkeyPatch) -> None:
