@@ -6,8 +6,10 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 
+import pyarrow.parquet as parquet
 import pytest
 import yaml
 from click.testing import CliRunner, Result
@@ -18,7 +20,7 @@ from workers.cli.main import cli
 from workers.config import Config
 from workers.records import RecordError, canonical, key_of, read_record, read_records, record_keys, write_record
 from workers.storage import Storage
-from workers.verdicts.query import Bounds, QueryError, answer
+from workers.verdicts.query import Bounds, QueryError, answer, reading
 from workers.verdicts.rows import TABLES, TableShape
 from workers.verdicts.tables import Batch, TablesError, compact, read_tables
 
@@ -303,6 +305,38 @@ def test_a_query_never_shows_the_stores_secret(storage: Storage) -> None:
     assert storage.settings.secret_key.get_secret_value() not in shown
 
 
+def test_parts_of_the_first_version_lack_columns_and_are_read_beside_new_ones(storage: Storage) -> None:
+    old = Batch(schema="liverisk.batch", version=1, date="2026-03-10", number=1, records=(key_of(record(0)),))
+    storage.put(old.key, old.model_dump_json(by_alias=True).encode())
+    derived = {"run": "rescan-1", "derived_from": key_of(record(0)), "reran": ("text",)}
+    store(storage, record(0), record(0).model_copy(update=derived))
+    sql = "SELECT run, derived_from, reran FROM segments ORDER BY run"
+
+    compact(storage, until=START)
+    first = parquet.read_schema(BytesIO(storage.get(old.part("segments"))))
+    compact(storage)
+
+    assert "derived_from" not in first.names
+    assert rows(storage, sql) == (("live", None, None), ("rescan-1", key_of(record(0)), ["text"]))
+
+
+def test_a_long_answer_is_read_row_by_row(storage: Storage) -> None:
+    store(storage, record(0))
+
+    with reading(storage, "SELECT range AS number FROM range(1000000)") as found:
+        assert found.columns == ("number",)
+        assert [next(found.rows), next(found.rows)] == [(0,), (1,)]
+
+
+def test_a_fault_halfway_through_a_long_answer_is_one_line(storage: Storage) -> None:
+    sql = "SELECT CAST(if(range < 5000, '1', 'x') AS INTEGER) FROM range(10000)"
+
+    with pytest.raises(QueryError, match="Conversion Error") as caught, reading(storage, sql) as found:
+        list(found.rows)
+
+    assert "\n" not in str(caught.value)
+
+
 def test_a_limit_says_that_there_is_more(storage: Storage) -> None:
     store(storage, record(0))
 
@@ -358,7 +392,7 @@ def test_an_unknown_stream_ends_with_1_and_one_line(storage: Storage, liverisk: 
     result = liverisk("show", "room-9")
 
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr == "liverisk: no records of stream room-9 in run live\n"
+    assert result.stderr == "liverisk: no records of stream room-9\n"
 
 
 def test_a_query_can_be_bounded(storage: Storage, liverisk: Callable[..., Result]) -> None:

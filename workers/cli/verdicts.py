@@ -44,7 +44,9 @@ def verdicts() -> None:
 @click.argument("stream")
 @click.option("--since", type=Moment(), help="2026-03-10T20:00 (UTC), or how long ago: 90m, 2h, 3d.")
 @click.option("--until", type=Moment(), help="Segments that start before this.")
-@click.option("--run", default="live", show_default=True, help="Why the records exist: live, review-…, rescan-….")
+@click.option(
+    "--run", default="current", show_default=True, help="current (of applied runs, else live), live, rescan-…."
+)
 @click.option("--all", "every_policy", is_flag=True, help="Every policy of every segment, not only what was found.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object with lines and timeline.")
 @click.pass_obj
@@ -63,7 +65,8 @@ def show(
     with _storage(chosen) as storage:
         found = show_stream(storage, stream, run=run, since=since, until=until, every_policy=every_policy, tell=_tell())
     if found is None:
-        raise CommandError(f"no records of stream {stream} in run {run}{_bounds(since, until)}", exit_code=1)
+        named = "" if run == "current" else f" in run {run}"
+        raise CommandError(f"no records of stream {stream}{named}{_bounds(since, until)}", exit_code=1)
     if as_json:
         from pydantic import TypeAdapter
 
@@ -92,7 +95,11 @@ def query(
     as_csv: bool,
     limit: int | None,
 ) -> None:
-    """Answer one SELECT over `verdicts`, `segments` and `observations`. Ends with 1 when there are no rows."""
+    """Answer one SELECT over `verdicts`, `segments` and `observations`, of every run.
+
+    Put `current_` before a table's name to see each segment once: as the run applied last, or else live, has it.
+    Ends with 1 when there are no rows.
+    """
     from workers.verdicts.query import Bounds, QueryError, answer
 
     if as_json and as_csv:
@@ -149,12 +156,13 @@ def compact(chosen: Path | None, until: datetime | None, as_json: bool) -> None:
 def _storage(chosen: Path | None) -> Iterator[Storage]:
     """The store; what it, a record or a table refuses ends the command with one line."""
     from workers.records import RecordError
+    from workers.runs.store import RunError
     from workers.storage import Storage, StorageError
     from workers.verdicts.tables import TablesError
 
     try:
         yield Storage(configured(chosen).store)
-    except (StorageError, RecordError, TablesError) as error:
+    except (StorageError, RecordError, RunError, TablesError) as error:
         raise CommandError(str(error)) from None
 
 
@@ -196,9 +204,14 @@ def _print_stream(found: Shown) -> None:
         f"{examined['not']} not"
         + (f"; segment end to record p50 {after.p50:.1f} s, p95 {after.p95:.1f} s" if after else "")
     )
+    if found.shed:
+        console.print(f"overload: {found.shed} segments examined in less depth, or not at all")
     for checkpoint in found.checkpoints:
         console.print(f"  {checkpoint}")
     table = Table("time (UTC)", "policy", "severity", "action", "prob.", "seen", "coverage", box=box.SIMPLE)
+    mixed = found.run == "current" and any(line.run not in (None, "live") for line in found.lines)
+    if mixed:
+        table.add_column("run")
     for line in found.lines:
         table.add_row(
             f"{line.start:%F %T}",
@@ -208,6 +221,7 @@ def _print_stream(found: Shown) -> None:
             "" if line.probability is None else f"{line.probability:.2f}",
             line.seen,
             line.coverage,
+            *(["" if line.run == "live" else line.run or ""] if mixed else []),
         )
     console.print(table)
 

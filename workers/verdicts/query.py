@@ -21,8 +21,11 @@ import pyarrow as pa
 
 from pipelines.record import Record
 from workers.records import Progress, RecordError, read_records, record_keys
+from workers.runs.applied import applied
 from workers.storage import Storage, StorageError
-from workers.verdicts.rows import TABLES
+from workers.verdicts.current import current_views
+from workers.verdicts.rows import TABLES, VERSIONS, TableShape
+from workers.verdicts.sql import listed, quoted
 from workers.verdicts.tables import Tables, read_tables
 
 ROWS_AT_ONCE = 1000
@@ -45,7 +48,7 @@ class Bounds:
     def condition(self) -> str:
         """The bounds in SQL, over a table with `captured_at`."""
         parts = [
-            f"captured_at {sign} {_quoted(moment.astimezone(UTC).isoformat())}::TIMESTAMPTZ"
+            f"captured_at {sign} {quoted(moment.astimezone(UTC).isoformat())}::TIMESTAMPTZ"
             for sign, moment in ((">=", self.since), ("<", self.until))
             if moment is not None
         ]
@@ -74,29 +77,57 @@ class Tail:
     unreadable: tuple[RecordError, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """An answer still being read: `rows` holds as little as DuckDB can, a thousand or what a sort needs."""
+
+    columns: tuple[str, ...]
+    rows: Iterator[tuple[object, ...]]
+    tail: int
+    unreadable: tuple[RecordError, ...]
+
+
 def answer(
     storage: Storage, sql: str, *, bounds: Bounds = EVER, limit: int | None = None, tell: Progress | None = None
 ) -> Answer:
-    """What the SQL says of `verdicts`, `segments` and `observations` within the bounds; at most `limit` rows.
+    """What the SQL says of the tables within the bounds; at most `limit` rows. Raises as `reading` does."""
+    with reading(storage, sql, bounds=bounds, tell=tell) as found:
+        rows = tuple(islice(found.rows, None if limit is None else limit + 1))
+    more = limit is not None and len(rows) > limit
+    return Answer(found.columns, rows[:limit], more, found.tail, found.unreadable)
 
-    `QueryError` for SQL that is wrong or wants more than reading, `StorageError` when the store fails.
+
+@contextmanager
+def reading(storage: Storage, sql: str, *, bounds: Bounds = EVER, tell: Progress | None = None) -> Iterator[Rows]:
+    """What the SQL says of `verdicts`, `segments`, `observations` and the `current_` view of each, row after row.
+
+    For answers too long to hold: rows are made while they are taken, within the `with`. The records that no part
+    holds yet are all in memory meanwhile; whoever may not afford that compacts first. The SQL is held to one
+    SELECT that reads these tables only, wherever its conditions come from. `QueryError` for SQL that is wrong or
+    wants more than reading, `StorageError` when the store fails; both also while rows are taken.
     """
     with _connection() as connection:
         statement = _checked(connection, sql)
+    in_force = applied(storage)
     tables = read_tables(storage, since=bounds.since, until=bounds.until)
     tail = read_tail(storage, tables, bounds, tell)
-    with _connection() as connection:
-        try:
-            _open_parts(connection, storage, tables)
-            _create_views(connection, storage, tables, tail, bounds)
-            reader = connection.execute(statement).to_arrow_reader(ROWS_AT_ONCE)
-            rows = tuple(islice(_rows(reader), None if limit is None else limit + 1))
-        except duckdb.IOException as error:
-            raise StorageError(f"reading the tables: {_one_line(error)}") from None
-        except duckdb.Error as error:
-            raise QueryError(_one_line(error)) from None
-    more = limit is not None and len(rows) > limit
-    return Answer(tuple(reader.schema.names), rows[:limit], more, len(tail.records), tail.unreadable)
+    with _connection() as connection, _told():
+        _open_parts(connection, storage, tables)
+        _create_views(connection, storage, tables, tail, bounds)
+        _lock(connection, in_force)
+        reader = connection.execute(statement).to_arrow_reader(ROWS_AT_ONCE)
+        yield Rows(tuple(reader.schema.names), _rows(reader), len(tail.records), tail.unreadable)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """DuckDB's errors as ours."""
+    try:
+        yield
+    except duckdb.IOException as error:
+        raise StorageError(f"reading the tables: {_one_line(error)}") from None
+    except duckdb.Error as error:
+        raise QueryError(_one_line(error)) from None
 
 
 def read_tail(storage: Storage, tables: Tables, bounds: Bounds = EVER, tell: Progress | None = None) -> Tail:
@@ -138,6 +169,7 @@ def _checked(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statemen
         connection.execute("SET enable_external_access = false")
         for shape in TABLES:
             connection.register(shape.name, shape.table([]))
+        _lock(connection, ())
         connection.execute(f"EXPLAIN {sql}")
     except duckdb.Error as error:
         raise QueryError(_one_line(error)) from None
@@ -147,10 +179,10 @@ def _checked(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statemen
 def _open_parts(connection: duckdb.DuckDBPyConnection, storage: Storage, tables: Tables) -> None:
     """Lets the connection reach the parts, by name, and shuts every other file and address."""
     if tables.finished:
-        connection.execute(f"LOAD {_quoted(str(HTTPFS))}")
+        connection.execute(f"LOAD {quoted(str(HTTPFS))}")
         connection.execute(_secret(storage))
     urls = [_url(storage, key) for shape in TABLES for key in tables.parts(shape.name)]
-    connection.execute(f"SET allowed_paths = {_listed(urls)}")
+    connection.execute(f"SET allowed_paths = {listed(urls)}")
     connection.execute("SET enable_external_access = false")
 
 
@@ -171,21 +203,33 @@ def _secret(storage: Storage) -> str:
         keys = found.get_frozen_credentials()
         options |= {"KEY_ID": keys.access_key or "", "SECRET": keys.secret_key or ""}
         options |= {"SESSION_TOKEN": keys.token} if keys.token else {}
-    return f"CREATE SECRET store (TYPE s3, {', '.join(f'{name} {_quoted(value)}' for name, value in options.items())})"
+    return f"CREATE SECRET store (TYPE s3, {', '.join(f'{name} {quoted(value)}' for name, value in options.items())})"
 
 
 def _create_views(
     connection: duckdb.DuckDBPyConnection, storage: Storage, tables: Tables, tail: Tail, bounds: Bounds
 ) -> None:
-    """Each table out of its parts and the tail's rows, columns in the table's order; then locks the settings."""
+    """Each table out of the tail's rows and its parts, columns in the table's order."""
     for shape in TABLES:
-        columns = ", ".join(f'"{name}"' for name in shape.schema.names)
         connection.register(f"{shape.name}_tail", shape.table(tail.records))
-        sources = [f"FROM {shape.name}_tail SELECT {columns} WHERE {bounds.condition}"]
-        if urls := [_url(storage, key) for key in tables.parts(shape.name)]:
-            parts = f"read_parquet({_listed(urls)}, hive_partitioning = true, hive_types = {{'date': DATE}})"
-            sources.append(f"FROM {parts} SELECT {columns} WHERE {bounds.condition}")
+        sources = [f"FROM {shape.name}_tail SELECT {_selected(shape, shape.columns())} WHERE {bounds.condition}"]
+        for version in VERSIONS:
+            if urls := [_url(storage, key) for key in tables.parts(shape.name, version)]:
+                parts = f"read_parquet({listed(urls)}, hive_partitioning = true, hive_types = {{'date': DATE}})"
+                columns = _selected(shape, shape.columns(version))
+                sources.append(f"FROM {parts} SELECT {columns} WHERE {bounds.condition}")
         connection.execute(f"CREATE VIEW {shape.name} AS {' UNION ALL '.join(sources)}")
+
+
+def _selected(shape: TableShape, there: Sequence[str]) -> str:
+    """The table's columns; null for those that are not there, which take their type from the tail's."""
+    return ", ".join(f'"{name}"' if name in there else f'NULL AS "{name}"' for name in shape.schema.names)
+
+
+def _lock(connection: duckdb.DuckDBPyConnection, in_force: Sequence[str]) -> None:
+    """Adds what is current by these runs; from here on no setting can be changed."""
+    for view in current_views(in_force):
+        connection.execute(view)
     connection.execute("SET lock_configuration = true")
 
 
@@ -213,14 +257,6 @@ def _plain(value: Any, kind: pa.DataType) -> object:
 
 def _url(storage: Storage, key: str) -> str:
     return f"s3://{storage.bucket}/{key}"
-
-
-def _listed(values: Sequence[str]) -> str:
-    return f"[{', '.join(map(_quoted, values))}]"
-
-
-def _quoted(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
 
 
 def _one_line(error: duckdb.Error) -> str:

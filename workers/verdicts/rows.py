@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 import pyarrow as pa
 
@@ -93,6 +93,8 @@ _SUMMARY = [
     ("finished_at", _MOMENT),
     ("stage_ms", _NUMBER_MAP),
     ("settings", pa.string()),
+    ("derived_from", pa.string()),
+    ("reran", _STRINGS),
 ]
 _OBSERVATION = [
     ("source", pa.string()),
@@ -110,6 +112,12 @@ _OBSERVATION = [
     ("thumbnail_hash", pa.string()),
     ("error", pa.string()),
 ]
+Version = Literal[1, 2]
+"""Of a part's columns. Version 2 says of a segment what its record was derived from."""
+VERSIONS: Final[tuple[Version, ...]] = get_args(Version)
+VERSION: Final[Version] = 2
+_SINCE: Final[Mapping[str, Version]] = {"derived_from": 2, "reran": 2}
+"""Columns that parts of earlier versions lack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +132,10 @@ class TableShape:
         """All rows of these records, in their order."""
         rows = [row for record in records for row in self.rows(record)]
         return pa.Table.from_pylist(rows, schema=self.schema)
+
+    def columns(self, version: Version = VERSION) -> tuple[str, ...]:
+        """The columns that parts of this version have, `date` among them."""
+        return tuple(name for name in self.schema.names if _SINCE.get(name, 1) <= version)
 
 
 def _verdict_rows(record: Record) -> Iterator[Row]:
@@ -213,6 +225,8 @@ def _summary(record: Record) -> Row:
         **done.model_dump(include={"latency_s", "worker", "attempt", "finished_at"}),
         "stage_ms": sorted(done.stage_ms.items()),
         "settings": json.dumps(record.settings, sort_keys=True),
+        "derived_from": record.derived_from,
+        "reran": list(record.reran),
     }
 
 

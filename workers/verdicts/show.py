@@ -9,10 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from pipelines.coverage import GAP, HARMLESS, NO_INPUT
+from pipelines.coverage import GAP, HARMLESS, NO_INPUT, SHED
 from pipelines.record import ACTIONS, MODALITIES, Action, Coverage, Modality, Record, Severity, Verdict
 from workers.records import Progress, RecordError, read_records, record_keys
+from workers.runs.applied import LIVE
 from workers.storage import Storage
+from workers.verdicts.current import CURRENT, current_keys
 from workers.verdicts.latency import Latency, latency
 from workers.verdicts.timeline import (
     Examined,
@@ -42,7 +44,10 @@ _LETTERS: dict[Modality, str] = {"frames": "F", "speech": "S", "screen": "O", "c
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One row. `policy` is null where the line is not about one; `coverage` is like `F5/5 S10s O2 C12`."""
+    """One row. `policy` is null where the line is not about one; `coverage` is like `F5/5 S10s O2 C12`.
+
+    `run` is the one whose record it is from; null where there is no record.
+    """
 
     start: datetime
     end: datetime
@@ -53,11 +58,16 @@ class Line:
     probability: float | None
     seen: str
     coverage: str
+    run: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Everything there is to say of one stream in one run; `unreadable` records are missing from the rest."""
+    """Everything there is to say of one stream in one run; `unreadable` records are missing from the rest.
+
+    `run` is `current` when it is of whichever records are; `shed` counts the segments of which something was left
+    out for overload. The latency is that of live records: others are made when somebody asks.
+    """
 
     stream_id: str
     run: str
@@ -65,6 +75,7 @@ class Shown:
     end: datetime
     segments: int
     examined: dict[Examined, int]
+    shed: int
     latency_s: Latency | None
     checkpoints: tuple[str, ...]
     lines: tuple[Line, ...]
@@ -82,8 +93,14 @@ def show_stream(
     every_policy: bool = False,
     tell: Progress | None = None,
 ) -> Shown | None:
-    """What the store has of this stream's segments that start in [since, until); None when it has nothing."""
-    keys = record_keys(storage, stream_id=stream_id, since=since, until=until, run=run)
+    """What the store has of this stream's segments that start in [since, until); None when it has nothing.
+
+    `run` may be `current`: then each segment's record is that of the run applied last that has one, else the live one.
+    """
+    if run == CURRENT:
+        keys = current_keys(storage, stream_id=stream_id, since=since, until=until)
+    else:
+        keys = record_keys(storage, stream_id=stream_id, since=since, until=until, run=run)
     found = list(read_records(storage, keys, tell=tell))
     records = [
         one
@@ -97,13 +114,15 @@ def show_stream(
         if unreadable:
             raise RecordError(f"{len(unreadable)} records, none readable; the first: {unreadable[0]}")
         return None
-    return shown(records, unreadable=unreadable, every_policy=every_policy)
+    return shown(records, run=run, unreadable=unreadable, every_policy=every_policy)
 
 
-def shown(records: Sequence[Record], *, unreadable: Sequence[str] = (), every_policy: bool = False) -> Shown:
+def shown(
+    records: Sequence[Record], *, run: str = LIVE, unreadable: Sequence[str] = (), every_policy: bool = False
+) -> Shown:
     """The whole view of at least one record of one stream and run. `every_policy` adds those that found nothing."""
     ordered = sorted(records, key=lambda record: record.captured_at)
-    stretches = timeline(ordered)
+    stretches = timeline([record.model_copy(update={"run": run}) for record in ordered])
     lines = [line for record in ordered for line in _lines(record, every_policy=every_policy)]
     lines += [_missing(stretch) for stretch in stretches if stretch.kind == "missing"]
     looked = [examination(record) for record in ordered]
@@ -114,12 +133,13 @@ def shown(records: Sequence[Record], *, unreadable: Sequence[str] = (), every_po
     }
     return Shown(
         stream_id=ordered[0].stream_id,
-        run=ordered[0].run,
+        run=run,
         start=ordered[0].captured_at,
         end=max(map(ends_at, ordered)),
         segments=len(ordered),
         examined={"examined": looked.count("examined"), "partly": looked.count("partly"), "not": looked.count("not")},
-        latency_s=latency(record.processing.latency_s for record in ordered),
+        shed=sum(any(one.reason == SHED for one in record.observations.coverage.values()) for record in ordered),
+        latency_s=latency(record.processing.latency_s for record in ordered if record.run == LIVE),
         checkpoints=tuple(sorted(used)),
         lines=tuple(sorted(lines, key=lambda line: line.start)),
         timeline=stretches,
@@ -170,6 +190,7 @@ def _verdict_line(record: Record, verdict: Verdict, kind: Kind) -> Line:
         probability=verdict.probability,
         seen=seen_in_words(seen(verdict.evidence)) or (verdict.because if kind == "flagged" else _why(record, kind)),
         coverage=coverage_in_words(record),
+        run=record.run,
     )
 
 
@@ -185,11 +206,12 @@ def _rest_line(record: Record, rest: Sequence[Verdict], kind: Kind) -> Line:
         probability=None,
         seen=_why(record, kind),
         coverage=coverage_in_words(record),
+        run=record.run,
     )
 
 
 def _missing(stretch: Stretch) -> Line:
-    return Line(stretch.start, stretch.end, "missing", None, "none", "allow", None, GAP, "")
+    return Line(stretch.start, stretch.end, "missing", None, "none", "allow", None, GAP, "", None)
 
 
 def _why(record: Record, kind: Kind) -> str:

@@ -28,7 +28,7 @@ from pipelines.record import Record
 from pipelines.strict import Strict
 from workers.records import Progress, RecordError, day_of, key_of, read_records, record_keys, touches
 from workers.storage import Storage
-from workers.verdicts.rows import TABLES, TableName
+from workers.verdicts.rows import TABLES, VERSION, TableName, Version
 
 TABLES_PREFIX = "tables/"
 BATCHES_PREFIX = "tables/batches/"
@@ -42,10 +42,10 @@ class TablesError(Exception):
 
 
 class Batch(Strict):
-    """The records of one set of parts, in order; written once."""
+    """The records of one set of parts, in order; written once. `version` is that of the parts' columns."""
 
     schema_id: Literal["liverisk.batch"] = Field(default="liverisk.batch", alias="schema")
-    version: Literal[1] = 1
+    version: Version = VERSION
     date: str
     number: int = Field(ge=1, description="this batch's turn among those of its day")
     records: tuple[str, ...]
@@ -86,9 +86,9 @@ class Tables:
         """Keys of the records that the parts hold."""
         return frozenset(key for batch in self.finished for key in batch.records)
 
-    def parts(self, table: TableName) -> tuple[str, ...]:
-        """Keys of the parts of one table."""
-        return tuple(batch.part(table) for batch in self.finished)
+    def parts(self, table: TableName, version: Version | None = None) -> tuple[str, ...]:
+        """Keys of the parts of one table, of all versions or of one."""
+        return tuple(batch.part(table) for batch in self.finished if version in (None, batch.version))
 
 
 def read_tables(storage: Storage, *, since: datetime | None = None, until: datetime | None = None) -> Tables:
@@ -174,6 +174,6 @@ def _claim(storage: Storage, records: Sequence[Record], number: int) -> Batch:
 def _write_parts(storage: Storage, batch: Batch, records: Sequence[Record]) -> None:
     for shape in TABLES:
         body = BytesIO()
-        rows = shape.table(records).drop_columns(["date"])
+        rows = shape.table(records).select([name for name in shape.columns(batch.version) if name != "date"])
         parquet.write_table(rows, body, compression="zstd")
         storage.put(batch.part(shape.name), body.getvalue(), content_type="application/vnd.apache.parquet")
