@@ -1,4 +1,4 @@
-"""The Celery application: lanes, delivery promises, and the one task that other services send.
+"""The Celery application: lanes, delivery promises, and the tasks: two that other services send, two that the feeder sends.
 
 Nothing here imports a model library: children fetch, decode, fuse and store; models live in the engine.
 """
@@ -19,16 +19,25 @@ from celery.signals import setup_logging, worker_process_init
 from kombu import Queue
 from pydantic import JsonValue
 
-from workers.classify import AWAY, Bench, classify, place_of
+from workers import quarantine
+from workers.classify import Bench, classify, place_of
 from workers.config import Config, ConfigError
 from workers.engine.bootstep import EngineStep
-from workers.lanes import CLASSIFY, LANES, Lane
+from workers.lanes import CLASSIFY, CONCLUDE, LANES, REEXAMINE, REVIEW, Lane
 from workers.parenthood import end_with_parent
+from workers.runs.bootstep import FeederStep
+from workers.runs.conclude import conclude
+from workers.runs.messages import MessageError, batch_call, segment_call
+from workers.runs.reexamination import PUT_BACK, reexamine_segment
+from workers.runs.reviews import RequestError, review_asked
+from workers.runs.store import RunError, Runs
 
 logger = logging.getLogger(__name__)
 
 PAUSE_S = (1.0, 3.0)
 """How long a slot rests, at random, before a message goes back because something it needs is away."""
+MOST_AHEAD_S, MOST_WAITED_S = 300.0, 366 * 86400.0
+"""A message that says to be queued further in the future, or longer ago, does not know the time."""
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]  # Celery ships no types
@@ -49,6 +58,7 @@ def make_app(config: Config) -> Celery:
     app = Celery("liverisk", broker=config.broker.url.get_secret_value(), set_as_current=False)
     app.conf.update(_settings(config))
     app.steps["worker"].add(EngineStep)
+    app.steps["worker"].add(FeederStep)
     app.liverisk_config = config
     app.liverisk_exit_code = 0
     _register(app, config)
@@ -94,19 +104,44 @@ def _settings(config: Config) -> dict[str, Any]:
 
 
 def _register(app: Celery, config: Config) -> None:
+    # Made in the child at its first message, as connections must not cross a fork.
     opened = cache(lambda: Bench.open(config))
+    runs = cache(lambda: Runs(opened().storage))
+    patient = {"soft_time_limit": config.bulk_soft_time_limit_s, "time_limit": config.bulk_time_limit_s}
 
     @app.task(name=CLASSIFY, shared=False)  # type: ignore[untyped-decorator]  # Celery ships no types
     def liverisk_classify(*arguments: JsonValue, **named: JsonValue) -> None:
-        run_once(message_in(arguments, named), current_lane(app), opened)
+        lane, waited = current_lane(app), waited_s(app.current_task.request.get("queued_at"), time.time())
+        run_once(lambda: classify(message_in(arguments, named), opened(), lane=lane, waited_s=waited), lane)
+
+    @app.task(name=REEXAMINE, shared=False, **patient)  # type: ignore[untyped-decorator]
+    def liverisk_reexamine(*arguments: JsonValue, **named: JsonValue) -> None:
+        def work() -> None:
+            call = segment_call(arguments, named)
+            reexamine_segment(call.run, call.batch, call.index, opened(), runs())
+
+        run_once(dropping(work), current_lane(app))
+
+    @app.task(name=CONCLUDE, shared=False, **patient)  # type: ignore[untyped-decorator]
+    def liverisk_conclude(*arguments: JsonValue, **named: JsonValue) -> None:
+        def work() -> None:
+            call = batch_call(arguments, named)
+            conclude(call.run, call.batch, opened(), runs())
+
+        run_once(dropping(work), current_lane(app))
+
+    @app.task(name=REVIEW, shared=False)  # type: ignore[untyped-decorator]
+    def liverisk_review(*arguments: JsonValue, **named: JsonValue) -> None:
+        lane = current_lane(app)
+        run_once(lambda: review_or_put_aside(message_in(arguments, named, name="request"), opened(), lane), lane)
 
 
-def message_in(arguments: tuple[JsonValue, ...], named: dict[str, JsonValue]) -> JsonValue:
+def message_in(arguments: tuple[JsonValue, ...], named: dict[str, JsonValue], *, name: str = "manifest") -> JsonValue:
     """The manifest, sent as the one argument. Anything else is passed on whole: it is put aside, not dropped."""
     if len(arguments) == 1 and not named:
         return arguments[0]
-    if not arguments and set(named) == {"manifest"}:
-        return named["manifest"]
+    if not arguments and set(named) == {name}:
+        return named[name]
     return {"args": list(arguments), "kwargs": named}
 
 
@@ -116,15 +151,43 @@ def current_lane(app: Celery) -> Lane:
     return next((known for known in LANES if known == lane), LANES[0])
 
 
-def run_once(message: JsonValue, lane: Lane, opened: Callable[[], Bench]) -> None:
-    """One delivery. `Reject` puts the message back; how often that happens is `classify`'s to count.
+def waited_s(queued_at: object, now: float) -> float | None:
+    """How long a message has waited since `queued_at`, both in epoch seconds; None when that says nothing.
 
-    `opened` gives the process's bench: made in the child at its first segment, as connections must not
-    cross a fork.
+    A sender's clock may be somewhat ahead of ours: then it has not waited.
     """
+    if isinstance(queued_at, bool) or not isinstance(queued_at, int | float):
+        return None
+    waited = now - queued_at
+    return max(0.0, waited) if -MOST_AHEAD_S <= waited <= MOST_WAITED_S else None
+
+
+def review_or_put_aside(message: JsonValue, bench: Bench, lane: Lane) -> None:
+    """Asks for the review; a message that is no request for one is kept in quarantine."""
     try:
-        classify(message, opened(), lane=lane)
-    except AWAY as error:
+        review_asked(message, bench)
+    except RequestError as error:
+        key = quarantine.put_aside(bench.storage, message, reason="review_request", detail=str(error), lane=lane)
+        logger.warning("review request quarantined key=%s", key)
+
+
+def dropping(work: Callable[[], None]) -> Callable[[], None]:
+    """The work, whose message is dropped when it means nothing here: the feeder sends again what is still to be done."""
+
+    def attempt() -> None:
+        try:
+            work()
+        except (MessageError, RunError) as error:
+            logger.warning("message dropped error=%s", type(error).__name__)
+
+    return attempt
+
+
+def run_once(work: Callable[[], object], lane: Lane) -> None:
+    """One delivery. `Reject` puts the message back; how often that happens is the work's to count."""
+    try:
+        work()
+    except PUT_BACK as error:
         logger.warning("segment put back lane=%s error=%s", lane, type(error).__name__)
         time.sleep(random.uniform(*PAUSE_S))  # noqa: S311  # spreads retries, guards nothing
         raise Reject(type(error).__name__, requeue=True) from None

@@ -9,3 +9,12 @@ LANES: tuple[Lane, ...] = get_args(Lane)
 
 CLASSIFY = "liverisk.classify"
 """The task that examines a segment. Its name is contract: clients in any language send it."""
+
+REEXAMINE = "liverisk.reexamine"
+"""Runs the models that a review or rescan asks for on one of its segments. Sent by the feeder."""
+
+CONCLUDE = "liverisk.conclude"
+"""Fuses one batch of a review or rescan and writes its records. Sent by the feeder."""
+
+REVIEW = "liverisk.review"
+"""Asks for a deep review of a stream. Its name is contract, as that of `liverisk.classify`."""

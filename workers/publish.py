@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import time
+import uuid
+from datetime import datetime
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
 from celery import Celery
 from kombu.exceptions import KombuError, OperationalError
+from pydantic import JsonValue
 
 from pipelines.manifest import SegmentManifest
 from workers.config import Config
-from workers.lanes import CLASSIFY, Lane
+from workers.lanes import CLASSIFY, CONCLUDE, REEXAMINE, REVIEW, Lane
+from workers.runs.messages import batch_task, segment_task
 
 _RETRIES = {"max_retries": 3, "interval_start": 0.1, "interval_step": 0.3, "interval_max": 1.0}
 
@@ -54,14 +59,37 @@ class Publisher:
             raise self._silent(error) from None
 
     def send(self, manifest: SegmentManifest, lane: Lane = "live") -> None:
-        """Puts one segment into a lane; the same segment of the same run always has the same task id."""
+        """Puts one segment into a lane; the same segment of the same run always has the same task id.
+
+        The header `queued_at`, in epoch seconds, tells the worker how long the segment has waited.
+        """
         task_id = f"{manifest.stream_id}/{manifest.segment_id}/{manifest.run}"
+        self._send(CLASSIFY, [manifest.as_message()], task_id, lane, {"run": manifest.run})
+
+    def send_reexamine(self, run: str, batch: int, index: int, lane: Lane) -> None:
+        """Asks for one segment of a run to be looked at again."""
+        self._send(REEXAMINE, [run, batch, index], segment_task(run, batch, index), lane, {"run": run})
+
+    def send_conclude(self, run: str, batch: int, lane: Lane) -> None:
+        """Asks for one batch of a run to be fused and recorded."""
+        self._send(CONCLUDE, [run, batch], batch_task(run, batch), lane, {"run": run})
+
+    def send_review(
+        self, stream_id: str, *, since: datetime | None = None, until: datetime | None = None, reason: str = ""
+    ) -> None:
+        """Asks for a deep review of the stream, as other services do."""
+        asked: dict[str, JsonValue] = {"stream_id": stream_id, "reason": reason}
+        asked |= {name: moment.isoformat() for name, moment in (("since", since), ("until", until)) if moment}
+        self._send(REVIEW, [asked], f"review/{stream_id}/{uuid.uuid4().hex[:8]}", "review", {})
+
+    def _send(self, task: str, arguments: list[JsonValue], task_id: str, lane: Lane, headers: dict[str, str]) -> None:
         try:
             self._app.send_task(
-                CLASSIFY,
-                args=[manifest.as_message()],
+                task,
+                args=arguments,
                 task_id=task_id,
                 queue=lane,
+                headers={"queued_at": round(time.time(), 3), **headers},
                 ignore_result=True,
                 retry=True,
                 retry_policy=_RETRIES,

@@ -25,7 +25,7 @@ from workers.storage import ObjectMissing, Storage
 
 PREFIX = "quarantine/"
 
-Reason = Literal["manifest", "outside_media", "crashed"]
+Reason = Literal["manifest", "outside_media", "crashed", "review_request"]
 
 
 class Entry(Strict):

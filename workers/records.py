@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
@@ -46,6 +47,22 @@ def record_key_of(manifest: SegmentManifest) -> str:
 def key_of(record: Record) -> str:
     """Where this record lies."""
     return record_key(_day(record.captured_at), record.stream_id, record.segment_id, record.run)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a record's key says of it."""
+
+    day: str
+    stream_id: str
+    segment_id: str
+    run: str
+
+
+def place_of(key: str) -> Place | None:
+    """The place that the key names; None when it is no record's key."""
+    found = _KEY.fullmatch(key)
+    return Place(found["date"], found["stream"], found["segment"], found["run"]) if found else None
 
 
 def day_of(key: str) -> str:
@@ -129,7 +146,7 @@ def record_keys(
             found = _KEY.fullmatch(key)
             if found is None or (run is not None and found["run"] != run):
                 continue
-            if _may_start_within(found["segment"], since, until):
+            if may_start_within(found["segment"], since, until):
                 yield key
 
 
@@ -142,9 +159,9 @@ def _day(moment: datetime) -> str:
     return moment.astimezone(UTC).date().isoformat()
 
 
-def _may_start_within(segment_id: str, since: datetime | None, until: datetime | None) -> bool:
+def may_start_within(segment_id: str, since: datetime | None, until: datetime | None) -> bool:
     """Whether the segment's id leaves it possible; ids cut to the millisecond start up to 1 ms later."""
-    if not _CLOCK_ID.fullmatch(segment_id):
+    if not tells_its_time(segment_id):
         return True
     try:
         start = datetime.strptime(segment_id, "%Y%m%dT%H%M%S.%f%z")
@@ -152,3 +169,8 @@ def _may_start_within(segment_id: str, since: datetime | None, until: datetime |
         return True
     late_enough = since is None or start + timedelta(milliseconds=1) > since
     return late_enough and (until is None or start < until)
+
+
+def tells_its_time(segment_id: str) -> bool:
+    """Whether the segment was named by the sampler, after the moment it starts."""
+    return _CLOCK_ID.fullmatch(segment_id) is not None

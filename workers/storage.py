@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
+from boto3.exceptions import S3UploadFailedError
 from botocore.config import Config as ClientConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -108,6 +109,14 @@ class Storage:
         with _named(f"put {key}", key):
             self._client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type)
 
+    def put_file(self, key: str, path: Path, *, content_type: str = "application/octet-stream") -> None:
+        """Writes or replaces the object with a file's bytes, piece by piece."""
+        try:
+            with _named(f"put {key}", key):
+                self._client.upload_file(str(path), self.bucket, key, ExtraArgs={"ContentType": content_type})
+        except S3UploadFailedError as error:
+            raise StorageError(f"put {key}: {type(error).__name__}") from None
+
     def put_once(self, key: str, body: bytes, *, content_type: str = "application/octet-stream") -> bool:
         """Writes the object unless one is there; False when somebody else's already is.
 
@@ -130,10 +139,11 @@ class Storage:
             return False
         return True
 
-    def keys(self, prefix: str) -> Iterator[str]:
-        """Every key below the prefix, in order."""
+    def keys(self, prefix: str, *, start_after: str = "") -> Iterator[str]:
+        """Every key below the prefix, in order; only those that sort after `start_after`, itself a whole key."""
+        pages = self._client.get_paginator("list_objects_v2")
         with _named(f"list {prefix}", prefix):
-            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
+            for page in pages.paginate(Bucket=self.bucket, Prefix=prefix, StartAfter=start_after):
                 for entry in page.get("Contents", ()):
                     yield entry["Key"]
 

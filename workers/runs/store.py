@@ -12,9 +12,12 @@ runs/<run>/diff.json  diff.csv  diff.html  packet.json  packet.html
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal, TypeVar
 
 from pydantic import ValidationError
@@ -30,6 +33,18 @@ MarkName = Literal["paused", "cancelled", "finished"]
 Read = TypeVar("Read", bound=Strict)
 
 
+BATCHES_KEPT, PLANS_KEPT, TALLIES_KEPT = 32, 8, 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a receipt adds up to."""
+
+    recorded: int
+    unexaminable: int
+    changes: int
+
+
 class RunError(Exception):
     """A run cannot be read or moved as asked; one line."""
 
@@ -43,6 +58,10 @@ class Runs:
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
+        # Written once, so what was read stays true; a process needs the same few again and again.
+        self.batch = lru_cache(BATCHES_KEPT)(self._batch)
+        self.plan = lru_cache(PLANS_KEPT)(self._plan)
+        self.tally = lru_cache(TALLIES_KEPT)(self._tally)
 
     def ids(self) -> Iterator[str]:
         """Every run that was planned or requested, in the order of their names."""
@@ -68,7 +87,8 @@ class Runs:
     def put_batch(self, run: str, batch: Batch) -> None:
         self._put(f"{PREFIX}{run}/batches/{batch.number:06d}.json", batch)
 
-    def batch(self, run: str, number: int) -> Batch:
+    def _batch(self, run: str, number: int) -> Batch:
+        """`runs.batch(run, number)`: the planned segments; `RunError` when they are gone."""
         found = self._read(f"{PREFIX}{run}/batches/{number:06d}.json", Batch)
         if found is None:
             raise RunError(f"{run}: batch {number} is gone")
@@ -82,8 +102,8 @@ class Runs:
     def find_plan(self, run: str) -> Plan | None:
         return self._read(f"{PREFIX}{run}/plan.json", Plan)
 
-    def plan(self, run: str) -> Plan:
-        """The plan; `NoSuchRun` when there is none."""
+    def _plan(self, run: str) -> Plan:
+        """`runs.plan(run)`: the plan; `NoSuchRun` when there is none."""
         found = self.find_plan(run)
         if found is None:
             raise NoSuchRun(f"no run {run}; `liverisk rescan status` lists them")
@@ -99,6 +119,13 @@ class Runs:
     def outcome(self, run: str, batch: int, index: int) -> Outcome | None:
         return self._read(outcome_key(run, batch, index), Outcome)
 
+    def examined(self, run: str, *, after: int = 0) -> Counter[int]:
+        """Batch -> how many of its items have an outcome, of the batches above `after`."""
+        prefix = f"{PREFIX}{run}/outcomes/"
+        start = f"{prefix}{after:06d}/~" if after else ""
+        keys = self.storage.keys(prefix, start_after=start)
+        return Counter(int(key.removeprefix(prefix).partition("/")[0]) for key in keys)
+
     def outcomes(self, run: str, batch: int) -> frozenset[int]:
         """Indexes of the batch's items that have an outcome."""
         prefix = f"{PREFIX}{run}/outcomes/{batch:06d}/"
@@ -110,13 +137,22 @@ class Runs:
     def has_receipt(self, run: str, batch: int) -> bool:
         return self.storage.exists(f"{PREFIX}{run}/receipts/{batch:06d}.json")
 
-    def receipts(self, run: str) -> frozenset[int]:
-        """Numbers of the concluded batches."""
+    def receipts(self, run: str, *, after: int = 0) -> frozenset[int]:
+        """Numbers of the concluded batches, of those above `after`."""
         prefix = f"{PREFIX}{run}/receipts/"
-        return frozenset(int(key.removeprefix(prefix).removesuffix(".json")) for key in self.storage.keys(prefix))
+        start = f"{prefix}{after:06d}.json" if after else ""
+        keys = self.storage.keys(prefix, start_after=start)
+        return frozenset(int(key.removeprefix(prefix).removesuffix(".json")) for key in keys)
 
     def receipt(self, run: str, batch: int) -> Receipt | None:
         return self._read(f"{PREFIX}{run}/receipts/{batch:06d}.json", Receipt)
+
+    def _tally(self, run: str, batch: int) -> Tally:
+        """`runs.tally(run, batch)`: the figures of a receipt that is there."""
+        found = self.receipt(run, batch)
+        if found is None:
+            raise RunError(f"{run}: the receipt of batch {batch} is gone")
+        return Tally(found.recorded, len(found.unexaminable), len(found.changes))
 
     def mark(self, run: str, name: MarkName, by: str) -> bool:
         """Leaves the mark; False when it was there."""

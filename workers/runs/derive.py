@@ -1,0 +1,73 @@
+"""A new record out of a stored one: its observations, or those made anew, fused with a run's policies."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from pipelines.fusion import History, evidence_of, fuse
+from pipelines.record import Modality, Processing, Record, Stage
+from pipelines.segment import ExaminationSettings
+from workers.runs.history import Fuser
+from workers.runs.run import Item, Outcome, Plan
+
+LOOKS_AT: Mapping[Stage, Modality] = {"frames": "frames", "speech": "speech", "screen": "screen"}
+"""Stages that examine one modality from its media."""
+
+
+def derived(
+    source: Record,
+    item: Item,
+    outcome: Outcome,
+    plan: Plan,
+    fuser: Fuser,
+    history: History,
+    *,
+    settings: ExaminationSettings,
+    worker: str,
+) -> Record:
+    """The run's record of the source's segment, `history` being its stream's state in this run.
+
+    Raises `UnknownCheckpoint` when the observations come from a checkpoint without a card here.
+    """
+    started_at, clock = datetime.now(UTC), time.monotonic()
+    observations = outcome.observations or source.observations
+    verdicts = fuse(
+        evidence_of(observations, fuser.labels),
+        observations.coverage,
+        fuser.policies,
+        at=source.captured_at.timestamp(),
+        history=history,
+        window_s=fuser.policies.fusion.lookback_s(plan.profile),
+    )
+    fuse_ms = round((time.monotonic() - clock) * 1000, 1)
+    finished_at = datetime.now(UTC)
+    ended_at = source.captured_at + timedelta(seconds=source.duration_s)
+    ran = reran(item, outcome)
+    return source.model_copy(
+        update={
+            "run": plan.run,
+            "profile": plan.profile,
+            "policy_digest": fuser.digest,
+            "settings": settings.model_dump(exclude_none=True) if ran else source.settings,
+            "derived_from": item.source,
+            "reran": ran,
+            "observations": observations,
+            "verdicts": verdicts,
+            "processing": Processing(
+                worker=worker,
+                started_at=started_at,
+                finished_at=finished_at,
+                stage_ms={**outcome.stage_ms, "fuse": fuse_ms},
+                latency_s=round((finished_at - ended_at).total_seconds(), 3),
+            ),
+        }
+    )
+
+
+def reran(item: Item, outcome: Outcome) -> tuple[Stage, ...]:
+    """The stages that did run again: those asked for, unless stored observations had to stand in for them."""
+    if outcome.observations is None:
+        return ()
+    return tuple(stage for stage in item.stages if LOOKS_AT.get(stage) not in outcome.reused)

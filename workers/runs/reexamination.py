@@ -1,0 +1,165 @@
+"""The body of `liverisk.reexamine`: the models that a run asks for on one segment, and the outcome they leave.
+
+The order is that of a live segment: count the start, do the risky work, store the outcome, and only then is the
+message acknowledged. Whatever happens to a segment, it gets an outcome, so that its batch can be concluded.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Literal
+
+import redis
+
+from pipelines import coverage as why
+from pipelines.models import Models
+from pipelines.record import Modality, Record, Stage
+from pipelines.reexamine import Reexamination, manifest_of, reexamine
+from pipelines.segment import Segment
+from workers.classify import AWAY, Bench, StillRunning, place_of
+from workers.fetch import OutsideMedia, check_reach, fetch_segment
+from workers.records import RecordError, read_record
+from workers.runs.derive import LOOKS_AT
+from workers.runs.hold import held, tell
+from workers.runs.messages import segment_task
+from workers.runs.run import Item, Outcome, Plan
+from workers.runs.store import RunError, Runs
+from workers.storage import ObjectMissing
+
+logger = logging.getLogger(__name__)
+
+Ending = Literal["examined", "kept", "known", "held"]
+CRASHED = "crashed"
+"""Why stored observations stand: every start died."""
+OUTSIDE_MEDIA = "outside_media"
+TEXT_SOURCES: tuple[Modality, ...] = ("speech", "screen", "chat")
+
+
+class OtherCheckpoint(Exception):
+    """The engine serves another checkpoint than the plan wants: the segment waits for the right one."""
+
+
+class Starved(Exception):
+    """Live work left a stage no time before the deadline: the segment is tried again before it is kept like that."""
+
+
+PUT_BACK = (*AWAY, OtherCheckpoint, Starved)
+"""What a segment of a run is tried again for; only being starved counts as one of its starts."""
+
+
+def reexamine_segment(run: str, batch: int, index: int, bench: Bench, runs: Runs) -> Ending:
+    """Leaves the segment's outcome. Raises only what is worth trying again."""
+    if held(bench.redis, run):
+        return "held"
+    if runs.has_outcome(run, batch, index):
+        return "known"
+    name = segment_task(run, batch, index)
+    plan, item = runs.plan(run), _item(run, batch, index, runs)
+    attempt = bench.state.start_attempt(name)
+    if attempt > bench.config.worker.max_attempts:
+        outcome = _given_up(name, item, bench, attempt - 1)
+    else:
+        outcome = _tried(name, plan, item, bench, attempt)
+    runs.put_outcome(run, batch, index, outcome)
+    bench.state.forget_attempts(name)
+    with suppress(redis.RedisError):
+        tell(bench.redis)
+    reused = ",".join(f"{modality}:{reason}" for modality, reason in outcome.reused.items())
+    logger.info("segment examined again task=%s lane=%s reused=%s", name, plan.lane, reused or "-")
+    return "examined" if outcome.observations else "kept"
+
+
+def _item(run: str, batch: int, index: int, runs: Runs) -> Item:
+    items = runs.batch(run, batch).items
+    if index >= len(items):
+        raise RunError(f"{run}: batch {batch} has {len(items)} segments")
+    return items[index]
+
+
+def _tried(name: str, plan: Plan, item: Item, bench: Bench, attempt: int) -> Outcome:
+    try:
+        bench.state.note_running(name, bench.config.bulk_time_limit_s)
+        return _outcome(plan, item, bench, last=attempt == bench.config.worker.max_attempts)
+    except (*AWAY, OtherCheckpoint):
+        with suppress(redis.RedisError):
+            bench.state.excuse_attempt(name)
+        raise
+    except Exception as error:
+        place = "" if isinstance(error, Starved) else f" at {place_of(error)}"
+        bench.state.note_failure(name, f"{type(error).__name__}{place}")
+        raise
+
+
+def _given_up(name: str, item: Item, bench: Bench, starts: int) -> Outcome:
+    """The segment is fused from what is stored, unless another delivery is at it just now."""
+    if bench.state.is_running(name):
+        with suppress(redis.RedisError):
+            bench.state.excuse_attempt(name)
+        raise StillRunning(name)
+    failure = bench.state.failure(name) or "worker died"
+    logger.warning("segment given up task=%s starts=%d last=%s", name, starts, failure)
+    return Outcome(reused=dict.fromkeys(_modalities(item.stages), CRASHED))
+
+
+def _outcome(plan: Plan, item: Item, bench: Bench, *, last: bool) -> Outcome:
+    try:
+        source = read_record(bench.storage, item.source)
+    except (RecordError, ObjectMissing):
+        return Outcome()  # concluding the batch names it
+    deadline = time.monotonic() + bench.config.bulk_deadline_s
+    models = bench.engine.models(source.stream_id, lane=plan.lane, deadline=deadline, profile=plan.profile)
+    check_checkpoints(plan, models)
+    settings = bench.config.examination.for_profile(plan.profile)
+    try:
+        clock = time.monotonic()
+        segment = _segment(source, plan, item, bench, settings.frame_side_px)
+        fetch_ms = (time.monotonic() - clock) * 1000
+    except OutsideMedia:
+        return Outcome(reused=dict.fromkeys(_modalities(item.stages), OUTSIDE_MEDIA))
+    found = reexamine(source, segment, item.stages, models, settings)
+    if not last and starved(source, item.stages, found):
+        raise Starved
+    stage_ms = {"fetch": round(fetch_ms, 1), **found.stage_ms}
+    return Outcome(observations=found.observations, reused=found.reused, stage_ms=stage_ms)
+
+
+def _segment(source: Record, plan: Plan, item: Item, bench: Bench, max_side_px: int) -> Segment | None:
+    """The media that the stages look at; None when they look at none."""
+    if not set(item.stages) & set(LOOKS_AT):
+        return None
+    manifest = manifest_of(source, plan.run, plan.profile)
+    check_reach(manifest, bench.config.store.media_prefix)
+    return fetch_segment(
+        manifest,
+        bench.storage,
+        max_side_px=max_side_px,
+        stages=item.stages,
+        audio_before=item.audio_before,
+        audio_after=item.audio_after,
+    )
+
+
+def check_checkpoints(plan: Plan, models: Models) -> None:
+    """Raises `OtherCheckpoint` unless the models are those that the plan names."""
+    for slot, digest in plan.checkpoints.items():
+        served = models.checkpoints.get(slot)
+        if served is None or served.digest != digest:
+            raise OtherCheckpoint(slot)
+
+
+def starved(source: Record, stages: Sequence[Stage], found: Reexamination) -> bool:
+    """Whether the deadline cut a stage short that ran now; one that was short in the source already does not count."""
+    seen = found.observations.coverage
+    late = {modality for modality, coverage in seen.items() if coverage.reason == why.DEADLINE}
+    if late & {LOOKS_AT[stage] for stage in stages if stage in LOOKS_AT} - set(found.reused):
+        return True
+    return "text" in stages and any(seen[one] != source.observations.coverage.get(one) for one in late)
+
+
+def _modalities(stages: Sequence[Stage]) -> tuple[Modality, ...]:
+    """What the stages would have looked at; the text stage at every source of text."""
+    media = [LOOKS_AT[stage] for stage in stages if stage in LOOKS_AT]
+    return tuple(dict.fromkeys((*media, *(TEXT_SOURCES if "text" in stages else ()))))
