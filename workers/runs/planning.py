@@ -1,0 +1,206 @@
+"""Plans a rescan: which segments, which of their stages run again, what it may cost. Then it can be fed."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+from pipelines.policies import Policies, read_policies
+from pipelines.record import STAGES, Stage
+from pipelines.strict import Sha256
+from workers.config import Config
+from workers.records import Progress, RecordError
+from workers.runs.run import BATCH_SEGMENTS, Batch, Estimate, Item, Plan, new_run_id
+from workers.runs.selection import Chosen, Selection, WrongSelection, chosen, why_nothing
+from workers.runs.store import PREFIX, Runs
+from workers.runs.today import todays_digests
+from workers.storage import Storage
+
+CONCLUDE_S: Final = 0.025
+"""Fusing one segment anew and writing its record, in seconds of one worker."""
+_KIND: Final[Mapping[Stage, str]] = {"frames": "vision", "speech": "speech", "screen": "ocr", "text": "text"}
+"""Stage -> what the names of its slots begin with."""
+_MEASURED_AS: Final[Mapping[Stage, str]] = {"frames": "frames", "speech": "speech", "screen": "screen", "text": "chat"}
+"""Stage -> the stage of a first examination that costs as much."""
+
+
+@dataclass(frozen=True, slots=True)
+class RescanOrder:
+    """What somebody wants looked at again, and how. `policies` None: those of the configuration.
+
+    `full` runs every stage that had input, `reuse` none at all: stored observations are only fused anew.
+    """
+
+    selection: Selection = field(default_factory=Selection)
+    policies: Policies | None = None
+    full: bool = False
+    reuse: bool = False
+    urgent: bool = False
+    apply: bool = False
+    reason: str = ""
+    by: str = "liverisk"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the selected segments would be examined and concluded with today: slot -> digest, and the policies."""
+
+    policies: Policies
+    digests: Mapping[str, Sha256]
+    full: bool = False
+    reuse: bool = False
+    screen_text: bool = True
+
+    def slots(self, stages: Iterable[Stage]) -> frozenset[str]:
+        """The slots that these stages ask; whatever is newly heard or read is scored as text, too."""
+        wanted = {_KIND[stage] for stage in stages}
+        if wanted & {"speech", "ocr"}:
+            wanted.add("text")
+        return frozenset(slot for slot in self.digests if slot.partition(".")[0] in wanted)
+
+
+def target_of(config: Config, order: RescanOrder) -> Target:
+    """Raises `WrongSelection`, `PolicyError`, or `RunError` when today's checkpoints are not known here."""
+    if order.full and order.reuse:
+        raise WrongSelection("give --full or --reuse, not both: everything again, or nothing")
+    return Target(
+        policies=order.policies or read_policies(config.policies_file),
+        digests={} if order.reuse else todays_digests(config),
+        full=order.full,
+        reuse=order.reuse,
+        screen_text=config.examination.screen_text,
+    )
+
+
+def stages_of(one: Chosen, target: Target) -> tuple[Stage, ...]:
+    """The stages that must run again: had input, and a slot that is new or whose checkpoint is another now."""
+
+    def due(stage: Stage) -> bool:
+        if not _has_input(one, stage, target):
+            return False
+        own = [slot for slot in target.slots([stage]) if slot.partition(".")[0] == _KIND[stage]]
+        return bool(own) and (target.full or any(one.checkpoints.get(slot) != target.digests[slot] for slot in own))
+
+    return () if target.reuse else tuple(stage for stage in STAGES if due(stage))
+
+
+def _has_input(one: Chosen, stage: Stage, target: Target) -> bool:
+    match stage:
+        case "text":
+            return one.has_texts
+        case "screen":
+            return target.screen_text and not {"frames", "screen"} & one.without_input
+        case _:
+            return stage not in one.without_input
+
+
+@dataclass(slots=True)
+class Tally:
+    """What has been counted of a selection so far. Costs are those that the records measured, in milliseconds."""
+
+    segments: int = 0
+    again: int = 0
+    unchanged: int = 0
+    stages: Counter[Stage] = field(default_factory=Counter)
+    with_input: Counter[Stage] = field(default_factory=Counter)
+    streams: Counter[str] = field(default_factory=Counter)
+    _ms: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    _measured: Counter[str] = field(default_factory=Counter)
+
+    def add(self, one: Chosen, stages: tuple[Stage, ...], target: Target) -> None:
+        self.segments += 1
+        self.again += bool(stages)
+        self.unchanged += not stages and one.policy_digest == target.policies.digest
+        self.stages.update(stages)
+        self.with_input.update(stage for stage in STAGES if _has_input(one, stage, target))
+        self.streams[one.stream_id] += 1
+        for name in ("fetch", *_MEASURED_AS.values()):
+            if name in one.stage_ms:
+                self._ms[name] += one.stage_ms[name]
+                self._measured[name] += 1
+
+    def estimate(self, config: Config) -> Estimate | None:
+        """From what the records' own stages took; None when too few of them say."""
+        names = [_MEASURED_AS[stage] for stage in self.stages]
+        if not all(self._measured[name] for name in names):
+            return None
+        engine_s = sum(count * self._mean_s(_MEASURED_AS[stage]) for stage, count in self.stages.items())
+        slots = config.worker.concurrency
+        examined_s = (engine_s + self.again * self._mean_s("fetch")) / slots
+        sampled = min((self._measured[name] for name in names), default=self.segments)
+        wall_s = examined_s + self.segments * CONCLUDE_S
+        return Estimate(sampled=sampled, engine_s=round(engine_s, 2), wall_s=round(wall_s, 2))
+
+    def _mean_s(self, name: str) -> float:
+        return self._ms[name] / max(1, self._measured[name]) / 1000
+
+
+def prepare_rescan(config: Config, storage: Storage, order: RescanOrder, *, tell: Progress | None = None) -> Plan:
+    """Writes the batches and returns the plan; nothing starts before `Runs.put_plan`.
+
+    The selection is never in memory as a whole. Raises `NothingSelected`, `WrongSelection`, `RunError`, `PolicyError`,
+    `StorageError`.
+    """
+    target, runs = target_of(config, order), Runs(storage)
+    run = new_run_id("rescan", secrets.token_hex(2))
+    tally, sizes = Tally(), list[int]()
+    with chosen(storage, order.selection, tell=tell) as found:
+        for items in _batches(found.segments, target, tally):
+            sizes.append(len(items))
+            runs.put_batch(run, Batch(number=len(sizes), items=items))
+    if not sizes:
+        raise why_nothing(storage, order.selection)
+    slots = target.slots(tally.stages)
+    return Plan(
+        schema="liverisk.plan",
+        run=run,
+        kind="rescan",
+        lane="review" if order.urgent else "rescan",
+        profile="live",
+        created_at=datetime.now(UTC),
+        by=order.by,
+        reason=order.reason,
+        selection=_asked(order, found.unreadable),
+        policies=target.policies,
+        checkpoints={slot: target.digests[slot] for slot in sorted(slots)},
+        batches=tuple(sizes),
+        stages={stage: tally.stages[stage] for stage in STAGES if tally.stages[stage]},
+        estimate=tally.estimate(config),
+        apply=order.apply,
+    )
+
+
+def plan_rescan(config: Config, storage: Storage, order: RescanOrder, *, tell: Progress | None = None) -> Plan:
+    """Plans and starts: as `prepare_rescan`, and the feeder takes it from there."""
+    plan = prepare_rescan(config, storage, order, tell=tell)
+    Runs(storage).put_plan(plan)
+    return plan
+
+
+def drop_plan(storage: Storage, plan: Plan) -> None:
+    """Takes the batches of a plan away that was never started."""
+    for number in range(1, len(plan.batches) + 1):
+        storage.delete(f"{PREFIX}{plan.run}/batches/{number:06d}.json")
+
+
+def _asked(order: RescanOrder, unreadable: Sequence[RecordError]) -> dict[str, str]:
+    flags = {"full": order.full, "reuse": order.reuse, "urgent": order.urgent}
+    left_out = {"unreadable": f"{len(unreadable)}, the first: {unreadable[0]}"} if unreadable else {}
+    return order.selection.asked() | {name: "yes" for name, given in flags.items() if given} | left_out
+
+
+def _batches(segments: Iterable[Chosen], target: Target, tally: Tally) -> Iterator[tuple[Item, ...]]:
+    items: list[Item] = []
+    for one in segments:
+        stages = stages_of(one, target)
+        tally.add(one, stages, target)
+        items.append(Item(source=one.key, stages=stages))
+        if len(items) == BATCH_SEGMENTS:
+            yield tuple(items)
+            items = []
+    if items:
+        yield tuple(items)

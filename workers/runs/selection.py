@@ -1,0 +1,267 @@
+"""Which segments a rescan is about: conditions over what their current records say, answered by the tables.
+
+A condition in SQL is a person's. It is taken only as one expression, and asked in a query of its own whose rows
+merely narrow ours, so it cannot reach beyond the conditions beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+import duckdb
+
+from pipelines.coverage import NO_INPUT
+from pipelines.record import MODALITIES, Modality
+from workers.records import Progress, RecordError, record_key, record_keys
+from workers.runs.store import RunError
+from workers.storage import Storage
+from workers.verdicts.query import Bounds, QueryError, reading
+from workers.verdicts.rows import TABLES
+from workers.verdicts.sql import listed, quoted
+from workers.verdicts.tables import TablesError, compact, read_tables
+
+TAIL_READ = 500
+"""Records not yet compacted that are read one by one; more are compacted first."""
+Segment = tuple[str, str]
+"""Stream and segment id."""
+_CHECKPOINT = re.compile(r"(?:(?P<id>[A-Za-z0-9][A-Za-z0-9._-]*)@)?(?P<digest>[0-9a-f]{4,64})")
+
+
+class WrongSelection(RunError):
+    """What was asked for makes no sense as it is written; one line."""
+
+
+class NothingSelected(RunError):
+    """No segment is asked for; one line that says which part of it finds nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """All of these together; what is left out narrows nothing. `run` None: the current records.
+
+    `where` is SQL over a verdict and its segment, `policies` those of which one was flagged; `segments` are pairs of
+    stream and segment id; `checkpoint` is a digest, or `id@digest`, of either the first four letters or more.
+    """
+
+    where: str | None = None
+    streams: tuple[str, ...] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    policies: tuple[str, ...] = ()
+    region: str | None = None
+    language: str | None = None
+    checkpoint: str | None = None
+    segments: frozenset[Segment] | None = None
+    run: str | None = None
+
+    def asked(self) -> dict[str, str]:
+        """Option -> value, for the plan and whoever reads it."""
+        given = {
+            "where": self.where,
+            "stream": " ".join(self.streams),
+            "since": self.since.isoformat() if self.since else None,
+            "until": self.until.isoformat() if self.until else None,
+            "policy": " ".join(self.policies),
+            "region": self.region,
+            "language": self.language,
+            "checkpoint": self.checkpoint,
+            "segments": None if self.segments is None else f"{len(self.segments)} listed",
+            "run": self.run,
+        }
+        return {option: value for option, value in given.items() if value}
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """One segment of a selection, as its record describes it. `checkpoints` is slot -> digest, `key` the record's."""
+
+    key: str
+    stream_id: str
+    segment_id: str
+    captured_at: datetime
+    checkpoints: Mapping[str, str]
+    policy_digest: str
+    without_input: frozenset[Modality]
+    has_texts: bool
+    stage_ms: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The selection while it is read, by stream and time. `unreadable` records may or may not belong to it."""
+
+    segments: Iterator[Chosen]
+    unreadable: tuple[RecordError, ...] = field(default=())
+
+
+@contextmanager
+def chosen(storage: Storage, selection: Selection, *, tell: Progress | None = None) -> Iterator[Found]:
+    """The selected segments, streamed while the block is open.
+
+    Raises `WrongSelection`, `NothingSelected` for a stream without records, `StorageError`, `TablesError`. That
+    nothing at all was found shows only when the rows end; `why_nothing` then says why.
+    """
+    if selection.where is not None:
+        _one_expression(selection.where)
+    for stream in selection.streams:
+        if next(record_keys(storage, stream_id=stream), None) is None:
+            raise NothingSelected(f"no records of stream {stream}")
+    _shorten_tail(storage, selection, tell)
+    bounds = Bounds(selection.since, selection.until)
+    try:
+        with reading(storage, _query(selection), bounds=bounds, tell=tell) as answer:
+            found = map(_chosen, answer.rows)
+            yield Found(found if selection.segments is None else _listed(found, selection.segments), answer.unreadable)
+    except QueryError as error:
+        raise WrongSelection(f"--where: {error}" if selection.where else str(error)) from None
+
+
+def why_nothing(storage: Storage, selection: Selection) -> NothingSelected:
+    """Says what of a selection without segments finds nothing."""
+    if selection.run is not None and not _any(storage, Selection(run=selection.run)):
+        return NothingSelected(f"no records of run {selection.run}")
+    if selection.checkpoint and not _any(storage, Selection(checkpoint=selection.checkpoint, run=selection.run)):
+        return NothingSelected(f"no record was made with the checkpoint {selection.checkpoint}")
+    asked = ", ".join(f"{option} {value}" for option, value in selection.asked().items())
+    return NothingSelected(f"no segments match: {asked}" if asked else "there are no records")
+
+
+def _any(storage: Storage, selection: Selection) -> bool:
+    with reading(storage, f"{_query(selection)} LIMIT 1") as selected:
+        return next(selected.rows, None) is not None
+
+
+def _shorten_tail(storage: Storage, selection: Selection, tell: Progress | None) -> None:
+    """Compacts when many records would be read one by one. When another compaction is at it, they are read so."""
+    compacted = read_tables(storage, since=selection.since, until=selection.until).compacted
+    keys = record_keys(storage, since=selection.since, until=selection.until)
+    waiting = (key for key in keys if key not in compacted)
+    if next((True for count, _ in enumerate(waiting) if count >= TAIL_READ), False):
+        try:
+            compact(storage, tell=tell)
+        except TablesError:
+            return
+
+
+def _one_expression(condition: str) -> None:
+    """Refuses what is more than one expression: `true) UNION … (`, `a > 1 LIMIT 3`, `a > 1; DROP …`."""
+    with duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}) as lone:
+        tree, plain = _parsed(lone, condition), _parsed(lone, "true")
+    if tree["error"]:
+        raise WrongSelection(f"--where: {' '.join(str(tree['error_message']).split())}")
+    if len(_items(tree)) != 1 or _around(tree) != _around(plain):
+        raise WrongSelection("--where: give one condition, as it would stand after WHERE, and nothing after it")
+
+
+def _parsed(connection: duckdb.DuckDBPyConnection, condition: str) -> dict[str, Any]:
+    row = connection.execute("SELECT json_serialize_sql(?)", [f"SELECT (\n{condition}\n)"]).fetchone()
+    tree: dict[str, Any] = json.loads(row[0] if row else "{}")
+    return tree
+
+
+def _items(tree: dict[str, Any]) -> list[object]:
+    items: list[object] = tree["statements"][0]["node"].get("select_list", [])
+    return items
+
+
+def _around(tree: dict[str, Any]) -> list[dict[str, object]]:
+    """The statements but for the items selected."""
+    return [
+        {**statement, "node": {name: part for name, part in statement["node"].items() if name != "select_list"}}
+        for statement in tree["statements"]
+    ]
+
+
+def _query(selection: Selection) -> str:
+    """One row a segment, in order of stream and time."""
+    segments, observations = (_source(table, selection.run) for table in ("segments", "observations"))
+    reasons = ", ".join(f"{modality}_reason" for modality in MODALITIES)
+    narrowing = bool(selection.where or selection.policies)
+    return (
+        # What is not ours in it is quoted, or was checked to be one expression.
+        f"{f'WITH matching AS ({_matching(selection)}) ' if narrowing else ''}"  # noqa: S608
+        "SELECT date, stream_id, segment_id, run, captured_at, checkpoints, policy_digest, stage_ms, "
+        f"coalesce(has_texts, false), {reasons} FROM {segments} AS segments "
+        f"LEFT JOIN (SELECT DISTINCT stream_id, segment_id, run, true AS has_texts FROM {observations} "
+        "WHERE source <> 'frame') USING (stream_id, segment_id, run) "
+        f"{'SEMI JOIN matching USING (stream_id, segment_id, run)' if narrowing else ''} "
+        f"WHERE {_conditions(selection)} ORDER BY stream_id, captured_at, segment_id"
+    )
+
+
+def _source(table: str, run: str | None) -> str:
+    return f"current_{table}" if run is None else f"(FROM {table} WHERE run = {quoted(run)})"
+
+
+def _matching(selection: Selection) -> str:
+    """Segments of which at least one verdict answers; what both tables call the same is the verdict's."""
+    segments, verdicts = (_source(table, selection.run) for table in ("segments", "verdicts"))
+    columns = {shape.name: list(shape.schema.names) for shape in TABLES}
+    more = "".join(f', s."{name}"' for name in columns["segments"] if name not in columns["verdicts"])
+    flagged = f"flagged AND {_one_of('policy', selection.policies)}"
+    return (
+        f"SELECT stream_id, segment_id, run FROM (SELECT v.*{more} FROM {verdicts} AS v "  # noqa: S608  # as above
+        f"JOIN {segments} AS s USING (stream_id, segment_id, run)) AS verdicts "
+        f"WHERE {flagged if selection.policies else 'true'} AND (\n{selection.where or 'true'}\n)"
+    )
+
+
+def _conditions(selection: Selection) -> str:
+    parts = ["true"]
+    if selection.streams:
+        parts.append(_one_of("stream_id", selection.streams))
+    if selection.segments is not None:
+        parts.append(_one_of("stream_id", sorted({stream for stream, _ in selection.segments})))
+    if selection.region is not None:
+        parts.append(f"lower(region) = lower({quoted(selection.region)})")
+    if selection.language is not None:
+        wanted = quoted(selection.language.lower())
+        parts.append(f"({wanted} IN (lower(language), split_part(lower(language), '-', 1), spoken_language))")
+    if selection.checkpoint is not None:
+        parts.append(f"len(list_filter(map_values(checkpoints), lambda one: {_pinned(selection.checkpoint)})) > 0")
+    return " AND ".join(parts)
+
+
+def _one_of(column: str, values: Sequence[str]) -> str:
+    """Also of no values, which finds nothing."""
+    return f"list_contains({listed(values)}::VARCHAR[], {column})"
+
+
+def _pinned(checkpoint: str) -> str:
+    """Whether `one`, as `id@digest`, is the checkpoint meant."""
+    found = _CHECKPOINT.fullmatch(checkpoint)
+    if found is None:
+        raise WrongSelection(
+            f"--checkpoint: {checkpoint!r} is neither a digest nor id@digest; its first four letters or more will do"
+        )
+    if found["id"]:
+        return f"starts_with(one, {quoted(checkpoint)})"
+    return f"contains(one, {quoted('@' + found['digest'])})"
+
+
+def _listed(found: Iterator[Chosen], segments: frozenset[Segment]) -> Iterator[Chosen]:
+    return (one for one in found if (one.stream_id, one.segment_id) in segments)
+
+
+def _chosen(row: tuple[Any, ...]) -> Chosen:
+    day, stream_id, segment_id, run, captured_at, checkpoints, policy_digest, stage_ms, has_texts, *reasons = row
+    assert isinstance(day, date)
+    return Chosen(
+        key=record_key(day.isoformat(), stream_id, segment_id, run),
+        stream_id=stream_id,
+        segment_id=segment_id,
+        captured_at=captured_at,
+        checkpoints={slot: pinned.rpartition("@")[2] for slot, pinned in checkpoints.items()},
+        policy_digest=policy_digest,
+        without_input=frozenset(
+            modality for modality, reason in zip(MODALITIES, reasons, strict=True) if reason == NO_INPUT
+        ),
+        has_texts=has_texts,
+        stage_ms=stage_ms or {},
+    )

@@ -1,0 +1,60 @@
+"""Which checkpoints would look at a segment today: the digests of the configured slots, without loading a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from pipelines.cards import Card, CardError, read_cards
+from pipelines.checkpoints.folder import CheckpointError, digest_of
+from pipelines.checkpoints.lock import LOCK_FILE, Lock
+from pipelines.checkpoints.state import standing
+from pipelines.checkpoints.verification import pins
+from pipelines.strict import Sha256
+from workers.runs.store import RunError
+
+if TYPE_CHECKING:
+    from workers.config import Config
+
+
+def todays_digests(config: Config) -> Mapping[str, Sha256]:
+    """Slot -> digest that the engine of this configuration has.
+
+    A card that pins its files says it by itself; of another, the folder on this machine is hashed, or else the
+    engine that answers here is asked. `RunError` when none of them knows.
+    """
+    try:
+        cards = read_cards(config.cards_directory)
+        lock = Lock(config.cards_directory / LOCK_FILE)
+        found = {
+            slot: _digest(cards[filling.checkpoint], config, lock)
+            for slot, filling in config.slots.items()
+            if filling.checkpoint in cards
+        }
+    except (CardError, CheckpointError, OSError) as error:
+        raise RunError(f"model cards: {error}") from None
+    unknown = [slot for slot in config.slots if found.get(slot) is None]
+    served = _served(config) if unknown else {}
+    for slot in unknown:
+        name = config.slots[slot].checkpoint
+        if slot not in served:
+            raise RunError(f"slot {slot}: the digest of {name} is not known here; `liverisk models pull {name}`")
+    return {slot: found.get(slot) or served[slot] for slot in config.slots}
+
+
+def _digest(card: Card, config: Config, lock: Lock) -> Sha256 | None:
+    pinned = pins(card, lock.entry(card.id))
+    return digest_of(card, pinned) if pinned else standing(card, config.models, lock).digest
+
+
+def _served(config: Config) -> Mapping[str, Sha256]:
+    from workers.engine.client import EngineClient
+    from workers.engine.errors import EngineUnavailable
+
+    client = EngineClient(config)
+    try:
+        return {slot: one.checkpoint.digest for slot, one in client.status(timeout_s=2).slots.items()}
+    except EngineUnavailable:
+        return {}
+    finally:
+        client.close()
