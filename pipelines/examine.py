@@ -77,22 +77,28 @@ def examine(
     return Examination(observations, {name: round(ms, 1) for name, (_, ms) in done.items()})
 
 
-def shed(manifest: SegmentManifest) -> Observations:
-    """What is known of a segment that nobody looked at, for overload: that there was something to look at."""
-    frames, audio_s = len(manifest.frames), round(manifest.duration_s - manifest.lost_s, 2)
-    chat_lines = len(manifest.chat) if isinstance(manifest.chat, tuple) else 0
+def shed(segment: Segment) -> Observations:
+    """What is known of a segment that no model looked at, for overload: what there was, and its chat unscored.
+
+    Media can be looked at later as long as the store keeps them; chat that no record holds is gone for good.
+    """
+    manifest = segment.manifest
+    texts, skipped = group_chat(segment.chat or ())
+    frames = _left_out(len(manifest.frames))
+    audio = _left_out(round(manifest.duration_s - manifest.lost_s, 2) if manifest.audio is not None else 0)
+    chat = _left_out(len(segment.chat or ())).model_copy(update={"skipped": skipped})
     left_out: dict[Modality, Coverage] = {
-        "frames": _left_out(bool(frames), frames),
-        "speech": _left_out(manifest.audio is not None, audio_s),
-        "screen": _left_out(bool(frames), frames),
-        "chat": _left_out(bool(manifest.chat), chat_lines),
+        "frames": frames,
+        "speech": audio,
+        "screen": frames,
+        "chat": segment.problems.get("chat", chat),
     }
     coverage = {modality: with_gaps(modality, seen, manifest) for modality, seen in left_out.items()}
-    return Observations(coverage=coverage, checkpoints={})
+    return Observations(texts=texts, coverage=coverage, checkpoints={})
 
 
-def _left_out(there: bool, total: float) -> Coverage:
-    if not there:
+def _left_out(total: float) -> Coverage:
+    if not total:
         return Coverage(status="examined", reason=why.NO_INPUT)
     return Coverage(status="not", reason=why.SHED, total=total)
 

@@ -1,19 +1,34 @@
-"""Examines a segment again in part: the stages whose models changed, everything else from its record."""
+"""Examines a segment again in part: the stages whose models changed, everything else from its record.
+
+What a stage would look at may be gone from the store by then. The stored observations of that modality then stand,
+with the checkpoints that made them. Chat is examined as the record has it, grouped: a record does not keep its lines.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import time
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pipelines import coverage as why
+from pipelines.examine import Examination, examine, with_gaps
+from pipelines.heard import speech_coverage
+from pipelines.items import CheckpointRef
 from pipelines.manifest import AudioRef, Profile, SegmentManifest
 from pipelines.models import Models
-from pipelines.record import STAGES, Modality, Observations, Record, Stage
+from pipelines.record import STAGES, Coverage, Modality, Observations, Record, Stage, TextObservation, TextSource
 from pipelines.segment import ExaminationSettings, Segment
+from pipelines.text.normalise import normalise
+from pipelines.text_scores import lessened, score_texts, was_lessened
 
-__all__ = ["STAGES", "Reexamination", "Stage", "manifest_of", "reexamine"]
+__all__ = ["MEDIA_EXPIRED", "STAGES", "Reexamination", "Stage", "manifest_of", "reexamine"]
 
 MEDIA_EXPIRED = "media_expired"
 """Why stored observations stand in for new ones: every object that would be looked at is gone from the store."""
+
+FROM_MEDIA: Mapping[Stage, Modality] = {"frames": "frames", "speech": "speech", "screen": "screen"}
+"""Stages that look at media, and what they observe."""
+TEXT_SOURCES: tuple[TextSource, ...] = ("speech", "screen", "chat")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +43,35 @@ class Reexamination:
 def reexamine(
     source: Record, segment: Segment | None, stages: Collection[Stage], models: Models, settings: ExaminationSettings
 ) -> Reexamination:
-    """The source's observations with those of `stages` made anew; `segment` may be None when no stage reads media."""
-    raise NotImplementedError
+    """The source's observations with those of `stages` made anew, each slot's by one checkpoint.
+
+    `text` scores every stored text anew, normalised anew from what was written; so does a stage that brings new
+    texts when the text slots are filled by other checkpoints than the record's. `segment` needs the media that the
+    stages look at, and may be None when they look at none.
+    """
+    wanted = [modality for stage, modality in FROM_MEDIA.items() if stage in stages]
+    reused = _expired(segment, wanted)
+    ran = [modality for modality in wanted if modality not in reused]
+    new = _seen_anew(source, segment, ran, models, settings)
+    old = source.observations
+    texts = [text for text in old.texts if text.source not in ran]
+    coverage = {modality: seen for modality, seen in old.coverage.items() if modality not in ran}
+    stage_ms = dict(new.stage_ms)
+    others = _digests(new.observations.checkpoints) != _digests(old.checkpoints)
+    rescored = "text" in stages or (bool(new.observations.texts) and others)
+    if rescored:
+        started = time.monotonic()
+        texts, coverage = _scored_anew(source, texts, coverage, models)
+        stage_ms["text"] = round((time.monotonic() - started) * 1000, 1)
+    texts += new.observations.texts
+    observations = Observations(
+        frames=new.observations.frames if "frames" in ran else old.frames,
+        speech=new.observations.speech if "speech" in ran else old.speech,
+        texts=tuple(text for source in TEXT_SOURCES for text in texts if text.source == source),
+        coverage={**coverage, **new.observations.coverage},
+        checkpoints=_checkpoints(old.checkpoints, models.checkpoints, {*ran, *(("text",) if rescored else ())}),
+    )
+    return Reexamination(observations, stage_ms, reused)
 
 
 def manifest_of(record: Record, run: str, profile: Profile) -> SegmentManifest:
@@ -49,3 +91,82 @@ def manifest_of(record: Record, run: str, profile: Profile) -> SegmentManifest:
         profile=profile,
         run=run,
     )
+
+
+def stage_of(slot: str) -> Stage | None:
+    """The stage that asks a slot; None for a slot that no stage asks."""
+    kind = slot.partition(".")[0]
+    return _STAGE_OF_KIND.get(kind)
+
+
+_STAGE_OF_KIND: Mapping[str, Stage] = {"vision": "frames", "speech": "speech", "ocr": "screen", "text": "text"}
+
+
+def _expired(segment: Segment | None, wanted: Sequence[Modality]) -> dict[Modality, str]:
+    """The modalities of which the store has nothing left. What is there and broken is a finding, not expired."""
+    if not wanted:
+        return {}
+    if segment is None:
+        raise ValueError(f"{', '.join(wanted)} cannot be examined without the segment's media")
+    audio = segment.problems.get("speech")
+    no_audio = audio is not None and audio.reason == why.MISSING_OBJECT
+    problems = [frame.problem.reason if frame.problem else None for frame in segment.frames]
+    no_frames = bool(problems) and set(problems) == {why.MISSING_OBJECT}
+    gone: dict[Modality, bool] = {"frames": no_frames, "speech": no_audio, "screen": no_frames}
+    return {modality: MEDIA_EXPIRED for modality in wanted if gone[modality]}
+
+
+def _seen_anew(
+    source: Record, segment: Segment | None, ran: Sequence[Modality], models: Models, settings: ExaminationSettings
+) -> Examination:
+    """Speech is heard in the language that the stream was known to speak then, if it was."""
+    if segment is None or not ran:
+        return Examination(Observations(coverage={}, checkpoints=dict(models.checkpoints)), {})
+    spoken = source.observations.speech
+    known = spoken.language if spoken is not None and spoken.language_from == "stream" else None
+    return examine(segment, models, settings, language=known, modalities=ran)
+
+
+def _scored_anew(
+    source: Record, texts: Sequence[TextObservation], coverage: Mapping[Modality, Coverage], models: Models
+) -> tuple[list[TextObservation], dict[Modality, Coverage]]:
+    """Stored texts with new scores, and what the coverage of their modalities is by that."""
+    bare = [
+        text.model_copy(update={"normalised": normalise(text.text).text, "scores": {}, "error": None}) for text in texts
+    ]
+    scored, losses = score_texts(bare, models)
+    seen: dict[Modality, Coverage] = {}
+    for modality, stored in coverage.items():
+        own = [index for index, text in enumerate(scored) if text.source == modality]
+        seen[modality] = lessened(_unlessened(modality, stored, len(own), source), own, scored, losses)
+    return list(scored), seen
+
+
+def _unlessened(modality: Modality, stored: Coverage, texts: int, source: Record) -> Coverage:
+    """What the coverage is when every text of the modality has its scores, where the record proves that.
+
+    Chat that is there was read whole; how much audio was heard follows from the voice and the silence in it. How
+    many frames were searched for text cannot be told any more: then it stays as it is stored.
+    """
+    manifest = manifest_of(source, source.run, source.profile)
+    speech = source.observations.speech
+    if modality == "chat" and texts:
+        return Coverage(status="examined", examined=stored.total, total=stored.total, skipped=stored.skipped)
+    if modality == "speech" and speech is not None and was_lessened(stored, texts) and "silence" in stored.skipped:
+        decoded_s = round(speech.speech_s + stored.skipped["silence"], 2)
+        expected_s = round(manifest.duration_s - manifest.lost_s, 2)
+        return with_gaps(modality, speech_coverage(decoded_s, expected_s, speech.speech_s, silent=False), manifest)
+    return stored
+
+
+def _checkpoints(
+    stored: Mapping[str, CheckpointRef], today: Mapping[str, CheckpointRef], done: Collection[str]
+) -> dict[str, CheckpointRef]:
+    """Slot -> whose scores the observations hold: today's where its stage ran, the record's otherwise."""
+    kept = {slot: ref for slot, ref in stored.items() if stage_of(slot) not in done}
+    return kept | {slot: ref for slot, ref in today.items() if stage_of(slot) in done}
+
+
+def _digests(checkpoints: Mapping[str, CheckpointRef]) -> dict[str, str]:
+    """Of the text slots."""
+    return {slot: ref.digest for slot, ref in checkpoints.items() if stage_of(slot) == "text"}

@@ -22,26 +22,29 @@ import redis
 from pydantic import JsonValue
 
 from pipelines.cards import Label, read_cards
-from pipelines.examine import Examination, examine
+from pipelines.examine import Examination, examine, shed
 from pipelines.fusion import evidence_of, fuse, instants
 from pipelines.manifest import MAX_MANIFEST_BYTES, ManifestError, SegmentManifest, parse_manifest
 from pipelines.policies import Policies, read_policies
-from pipelines.record import Processing, Record, Verdict
-from pipelines.segment import ExaminationSettings, Segment
+from pipelines.record import STAGES, Processing, Record, Verdict
+from pipelines.segment import ExaminationSettings
 from workers import quarantine
-from workers.config import Config
+from workers.config import Config, Overload
 from workers.engine.client import EngineClient
 from workers.engine.errors import CheckpointGone, EngineUnavailable
 from workers.fetch import OutsideMedia, check_reach, fetch_segment
 from workers.lanes import Lane
 from workers.recent import note_done
 from workers.records import RecordError, read_record, record_key_of, write_record
+from workers.runs.reviews import ask_for_review
 from workers.state import StreamState, connect
 from workers.storage import Storage, StorageError
 
 logger = logging.getLogger(__name__)
 
 Outcome = Literal["recorded", "known", "quarantined"]
+Depth = Literal["whole", "thinned", "shed"]
+"""How thoroughly a segment is examined: overload spares speech and most frames first, then everything."""
 
 
 class StillRunning(Exception):
@@ -88,7 +91,7 @@ class Bench:
 def classify(message: JsonValue, bench: Bench, *, lane: Lane, waited_s: float | None = None) -> Outcome:
     """Brings one message to its end. Raises only what is worth trying again.
 
-    `waited_s` is how long the message lay in its lane; None when nobody said.
+    `waited_s` is how long the message lay in its lane; None when nobody said, which counts as on time.
     """
     try:
         manifest = _manifest(message)
@@ -105,9 +108,10 @@ def classify(message: JsonValue, bench: Bench, *, lane: Lane, waited_s: float | 
         return _given_up(manifest, message, bench, lane, attempt - 1)
     try:
         bench.state.note_running(name, bench.config.worker.time_limit_s)
-        record = _examined(manifest, bench, lane, attempt)
+        depth = _depth(lane, waited_s, bench.config.overload)
+        record = _examined(manifest, bench, lane, attempt, depth)
         written = write_record(bench.storage, record)
-        _remember(record if written else read_record(bench.storage, record_key_of(manifest)), bench)
+        _follow_up(record if written else read_record(bench.storage, record_key_of(manifest)), bench)
     except AWAY:
         _excuse(name, bench)
         raise
@@ -117,7 +121,7 @@ def classify(message: JsonValue, bench: Bench, *, lane: Lane, waited_s: float | 
     bench.state.forget_attempts(name)
     with suppress(redis.RedisError):
         note_done(bench.redis, record)
-    _log_done(name, lane, record)
+    _log_done(name, lane, depth, record)
     return "recorded" if written else "known"
 
 
@@ -131,9 +135,9 @@ def _manifest(message: JsonValue) -> SegmentManifest:
 
 
 def _known(manifest: SegmentManifest, bench: Bench) -> Outcome:
-    """Its record is there: what a crash may have taken from the stream's memory is given back."""
+    """Its record is there: what a crash may have left undone after it is done now."""
     try:
-        _remember(read_record(bench.storage, record_key_of(manifest)), bench)
+        _follow_up(read_record(bench.storage, record_key_of(manifest)), bench)
     except RecordError:
         logger.warning("record unreadable segment=%s", quarantine.segment_name(manifest))
     logger.info("segment known segment=%s", quarantine.segment_name(manifest))
@@ -157,11 +161,12 @@ def _excuse(name: str, bench: Bench) -> None:
         bench.state.excuse_attempt(name)
 
 
-def _log_done(name: str, lane: Lane, record: Record) -> None:
+def _log_done(name: str, lane: Lane, depth: Depth, record: Record) -> None:
     logger.info(
-        "segment done segment=%s lane=%s latency_s=%.2f worked_s=%.2f flagged=%s unexamined=%s",
+        "segment done segment=%s lane=%s depth=%s latency_s=%.2f worked_s=%.2f flagged=%s unexamined=%s",
         name,
         lane,
+        depth,
         record.processing.latency_s,
         (record.processing.finished_at - record.processing.started_at).total_seconds(),
         ",".join(v.policy for v in record.verdicts if v.action != "allow") or "-",
@@ -175,16 +180,20 @@ def place_of(error: BaseException) -> str:
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "unknown"
 
 
-def _examined(manifest: SegmentManifest, bench: Bench, lane: Lane, attempt: int) -> Record:
-    """The record of this segment; nothing is stored yet."""
+def _depth(lane: Lane, waited_s: float | None, overload: Overload) -> Depth:
+    """Only live segments lose depth by waiting: bulk work has time."""
+    if lane != "live" or waited_s is None or waited_s <= overload.thin_after_s:
+        return "whole"
+    return "thinned" if waited_s <= overload.shed_after_s else "shed"
+
+
+def _examined(manifest: SegmentManifest, bench: Bench, lane: Lane, attempt: int, depth: Depth) -> Record:
+    """The record of this segment; nothing is stored yet. Shedding needs no engine."""
     started_at = datetime.now(UTC)
-    deadline = time.monotonic() + bench.config.worker.deadline_s
-    models = bench.engine.models(manifest.stream_id, lane=lane, deadline=deadline)
-    clock = time.monotonic()
     settings = bench.config.examination.for_profile(manifest.profile)
-    segment = fetch_segment(manifest, bench.storage, max_side_px=settings.frame_side_px)
-    fetch_ms = (time.monotonic() - clock) * 1000
-    examination = examine(segment, models, settings, language=bench.state.language(manifest.stream_id))
+    if depth == "thinned":
+        settings = settings.thinned(bench.config.overload.thin_frames)
+    examination = _shed(manifest, bench) if depth == "shed" else _looked_at(manifest, settings, bench, lane)
     clock = time.monotonic()
     verdicts = _verdicts(manifest, examination, bench)
     fuse_ms = (time.monotonic() - clock) * 1000
@@ -194,21 +203,38 @@ def _examined(manifest: SegmentManifest, bench: Bench, lane: Lane, attempt: int)
         started_at=started_at,
         finished_at=finished_at,
         attempt=attempt,
-        stage_ms={"fetch": round(fetch_ms, 1), **examination.stage_ms, "fuse": round(fuse_ms, 1)},
+        stage_ms={**examination.stage_ms, "fuse": round(fuse_ms, 1)},
         latency_s=round(finished_at.timestamp() - manifest.captured_at.timestamp() - manifest.duration_s, 3),
     )
-    return _record(segment, examination, verdicts, settings, bench, processing)
+    return _record(manifest, examination, verdicts, settings, bench, processing)
+
+
+def _shed(manifest: SegmentManifest, bench: Bench) -> Examination:
+    """No engine is asked and no frame or audio fetched."""
+    segment = fetch_segment(manifest, bench.storage, max_side_px=bench.config.examination.frame_side_px, stages=())
+    return Examination(shed(segment), {})
+
+
+def _looked_at(manifest: SegmentManifest, settings: ExaminationSettings, bench: Bench, lane: Lane) -> Examination:
+    """What the models say; raises when the engine or the store is away."""
+    deadline = time.monotonic() + bench.config.worker.deadline_s
+    models = bench.engine.models(manifest.stream_id, lane=lane, deadline=deadline)
+    clock = time.monotonic()
+    stages = STAGES if settings.hear_speech else ("frames", "screen")
+    segment = fetch_segment(manifest, bench.storage, max_side_px=settings.frame_side_px, stages=stages)
+    fetch_ms = (time.monotonic() - clock) * 1000
+    seen = examine(segment, models, settings, language=bench.state.language(manifest.stream_id))
+    return Examination(seen.observations, {"fetch": round(fetch_ms, 1), **seen.stage_ms})
 
 
 def _record(
-    segment: Segment,
+    manifest: SegmentManifest,
     examination: Examination,
     verdicts: tuple[Verdict, ...],
     settings: ExaminationSettings,
     bench: Bench,
     processing: Processing,
 ) -> Record:
-    manifest = segment.manifest
     return Record(
         stream_id=manifest.stream_id,
         segment_id=manifest.segment_id,
@@ -237,7 +263,14 @@ def _verdicts(manifest: SegmentManifest, examination: Examination, bench: Bench)
         bench.policies,
         at=manifest.captured_at.timestamp(),
         history=bench.state.history(manifest.stream_id, manifest.run),
+        window_s=bench.policies.fusion.lookback_s(manifest.profile),
     )
+
+
+def _follow_up(record: Record, bench: Bench) -> None:
+    """What a stored record brings about; doing it twice changes nothing."""
+    _remember(record, bench)
+    ask_for_review(record, bench.config, bench.storage, bench.redis)
 
 
 def _remember(record: Record, bench: Bench) -> None:

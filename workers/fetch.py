@@ -5,7 +5,7 @@ A store that fails otherwise (unreachable, throttled) does raise: that is worth 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, Protocol
 
@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from pipelines import coverage as why
 from pipelines.decode import DecodeError, decode_audio, decode_image
 from pipelines.manifest import AudioRef, ChatLine, ChatRef, FrameRef, SegmentManifest
-from pipelines.record import Coverage
+from pipelines.record import STAGES, Coverage, Stage
 from pipelines.segment import Frame, Segment
 from workers.storage import ObjectMissing, ObjectTooLarge, OutOfRange
 
@@ -25,6 +25,9 @@ MAX_AUDIO_BYTES = 64 * 1024 * 1024
 MAX_CHAT_BYTES = 16 * 1024 * 1024
 MAX_FRAMES_BYTES = 256 * 1024 * 1024
 """From the first byte that is needed of an object to the last: two thousand frames of 128 KB."""
+
+MAX_DURATION_S = 120.0
+"""The longest segment that a manifest may stand for."""
 
 _CHAT_LINE = TypeAdapter(ChatLine)
 
@@ -46,12 +49,28 @@ class OutsideMedia(ValueError):
     """The manifest names an object outside the media prefix; it is not fetched."""
 
 
-def fetch_segment(manifest: SegmentManifest, storage: Objects, *, max_side_px: int) -> Segment:
-    """The decoded segment. Raises `StorageError` when the store does not answer."""
+def fetch_segment(
+    manifest: SegmentManifest,
+    storage: Objects,
+    *,
+    max_side_px: int,
+    stages: Collection[Stage] = STAGES,
+    audio_before: str | None = None,
+    audio_after: str | None = None,
+) -> Segment:
+    """The decoded segment, with the media that these stages look at. Raises `StorageError` when the store is mute.
+
+    `audio_before` and `audio_after` are keys of the neighbouring segments' audio: where one is gone or broken, the
+    segment is heard without it.
+    """
     problems: dict[Literal["speech", "chat"], Coverage] = {}
+    looked_at = manifest.frames if "frames" in stages or "screen" in stages else ()
+    listened_to = manifest.audio if "speech" in stages else None
     with ThreadPoolExecutor(2, thread_name_prefix="fetch") as pool:
-        frames = pool.submit(_frames, manifest.frames, storage, max_side_px)
-        audio = pool.submit(_audio, manifest.audio, storage, manifest.duration_s)
+        frames = pool.submit(_frames, looked_at, storage, max_side_px)
+        audio = pool.submit(_audio, listened_to, storage, manifest.duration_s)
+        before = pool.submit(_neighbour, audio_before, storage)
+        after = pool.submit(_neighbour, audio_after, storage)
         chat = _chat(manifest.chat, storage)
         heard = audio.result()
         seen = frames.result()
@@ -59,7 +78,7 @@ def fetch_segment(manifest: SegmentManifest, storage: Objects, *, max_side_px: i
         problems["speech"], heard = heard, None
     if isinstance(chat, Coverage):
         problems["chat"], chat = chat, None
-    return Segment(manifest, seen, heard, chat, problems)
+    return Segment(manifest, seen, heard, chat, problems, before.result(), after.result())
 
 
 def media_keys(manifest: SegmentManifest) -> set[str]:
@@ -129,6 +148,11 @@ def _audio(reference: AudioRef | None, storage: Objects, duration_s: float) -> N
         return _missing(reference.key, total=duration_s)
     except (DecodeError, ObjectTooLarge) as error:
         return _undecodable(str(error), total=duration_s)
+
+
+def _neighbour(key: str | None, storage: Objects) -> NDArray[np.float32] | None:
+    audio = _audio(AudioRef(key=key) if key else None, storage, MAX_DURATION_S)
+    return None if isinstance(audio, Coverage) else audio
 
 
 def _chat(chat: tuple[ChatLine, ...] | ChatRef | None, storage: Objects) -> tuple[ChatLine, ...] | Coverage | None:

@@ -2,111 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Literal
+from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from pipelines import coverage as why
-from pipelines.examine import examine
-from pipelines.items import (
-    CheckpointRef,
-    Clip,
-    Failure,
-    Item,
-    Line,
-    Picture,
-    Result,
-    Scores,
-    ScreenLine,
-    ScreenText,
-    Span,
-    Transcript,
-)
-from pipelines.manifest import ChatLine, Context, Gap, SegmentManifest
-from pipelines.models import DeadlinePassed
+from pipelines.examine import examine, shed
+from pipelines.items import Clip, Failure, Item, Line, Picture, Result, ScreenLine, ScreenText
+from pipelines.manifest import Gap
 from pipelines.record import Coverage, Modality, Observations
 from pipelines.segment import ExaminationSettings, Frame, Segment
 from pipelines.vision.duplicates import Thumbnail, thumbnail
-
-Answer = Callable[[Item], Result]
-
-
-class Functions:
-    """`Models` out of one function a slot; keeps what each slot was asked."""
-
-    def __init__(self, **answers: Answer) -> None:
-        self._answers = {name.replace("__", "."): answer for name, answer in answers.items()}
-        self.asked: dict[str, list[Item]] = {name: [] for name in self._answers}
-
-    @property
-    def checkpoints(self) -> Mapping[str, CheckpointRef]:
-        return {name: CheckpointRef(id="function", digest="0" * 64, session="none") for name in self._answers}
-
-    def ask(self, slot: str, items: Sequence[Item]) -> Sequence[Result]:
-        self.asked[slot].extend(items)
-        return [self._answers[slot](item) for item in items]
-
-
-def scores(item: Item) -> Result:
-    return Scores(labels={"nsfw": 0.1}) if isinstance(item, Picture) else Scores(labels={"scam": 0.2})
-
-
-def says(text: str, *, language: str = "en", probability: float = 0.9) -> Answer:
-    span = Span(start_s=1, end_s=2, text=text, confidence=0.8, no_speech=0.1, compression=1.1)
-    heard = Transcript(language=language, language_probability=probability, spans=(span,), speech_s=1.0)
-    return lambda item: heard
-
-
-def reads(*texts: str, confidence: float = 0.95) -> Answer:
-    lines = tuple(ScreenLine(text=text, confidence=confidence, box=(0, 0, 1, 0.1)) for text in texts)
-    return lambda item: ScreenText(lines=lines)
-
-
-def models(**answers: Answer) -> Functions:
-    silence = Transcript(language=None, language_probability=0, spans=(), speech_s=0)
-    shipped: dict[str, Answer] = {
-        "vision__nudity": scores,
-        "speech": lambda item: silence,
-        "ocr": reads(),
-        "text__risk": scores,
-    }
-    return Functions(**{**shipped, **answers})
-
+from tests.functions import Answer, Functions, frame, late, models, reads, says, scores, segment, silence
 
 SHOWN = [("Big SALE", 0.9), ("12:03", 0.9), ("---", 0.9), ("blurred", 0.3), ("", 0.9)]
-
-
-def frame(at_s: float, grey: int) -> Frame:
-    return Frame(at_s, Picture(np.full((40, 60, 3), grey, dtype=np.uint8)))
-
-
-def segment(
-    *,
-    frames: Sequence[Frame] = (),
-    audio_s: float | None = None,
-    chat: Sequence[tuple[str, str]] | None = None,
-    gaps: tuple[Gap, ...] = (),
-    language: str | None = None,
-    problems: Mapping[Literal["speech", "chat"], Coverage] | None = None,
-) -> Segment:
-    manifest = SegmentManifest(
-        schema="liverisk.segment",
-        version=1,
-        stream_id="room",
-        segment_id="one",
-        captured_at=datetime(2026, 1, 1, tzinfo=UTC),
-        duration_s=10,
-        gaps=gaps,
-        context=Context(language=language),
-    )
-    audio = None if audio_s is None else np.zeros(round(audio_s * 16_000), dtype=np.float32)
-    lines = (
-        None if chat is None else tuple(ChatLine(at_s=i, user=user, text=text) for i, (user, text) in enumerate(chat))
-    )
-    return Segment(manifest, tuple(frames), audio, lines, problems or {})
 
 
 def observed(
@@ -167,9 +76,6 @@ def test_a_frame_that_its_model_fails_on_is_not_called_examined() -> None:
 
 
 def test_models_that_are_out_of_time_are_named_by_modality() -> None:
-    def late(item: Item) -> Result:
-        raise DeadlinePassed
-
     seen = observed(segment(frames=[frame(0, 10)], audio_s=10, chat=[("a", "hello")]), models(speech=late))
     assert (seen.coverage["speech"].status, seen.coverage["speech"].reason) == ("not", why.DEADLINE)
     assert seen.coverage["chat"].status == "examined"
@@ -299,9 +205,6 @@ def test_only_lines_with_the_scores_of_every_text_model_count_as_examined() -> N
 
 
 def test_a_text_model_out_of_time_leaves_no_line_examined() -> None:
-    def late(item: Item) -> Result:
-        raise DeadlinePassed
-
     coverage = observed(segment(chat=[("a", "good")]), models(text__late=late)).coverage["chat"]
     assert (coverage.status, coverage.reason, coverage.examined) == ("not", why.DEADLINE, 0)
 
@@ -335,10 +238,128 @@ def test_audio_that_could_not_be_had_keeps_its_reason() -> None:
 def test_a_slot_that_nothing_fills_is_named_no_model(missing: str) -> None:
     whole = models()
     partial = Functions(
-        **{k.replace(".", "__"): a for k, a in whole._answers.items() if k != missing.replace("__", ".")}
+        (), **{k.replace(".", "__"): a for k, a in whole._answers.items() if k != missing.replace("__", ".")}
     )
     seen = observed(segment(frames=[frame(0, 10)], audio_s=10, chat=[("a", "hello")]), partial)
     modality: Modality = {"vision__nudity": "frames", "speech": "speech", "ocr": "screen", "text__risk": "chat"}[
         missing
     ]  # type: ignore[assignment]
     assert (seen.coverage[modality].status, seen.coverage[modality].reason) == ("not", why.NO_MODEL)
+
+
+def test_only_the_modalities_that_are_asked_for_are_examined() -> None:
+    asked = models(speech=says("hello"))
+    what = segment(frames=[frame(0, 10)], audio_s=10, chat=[("a", "hello")])
+    seen = examine(what, asked, ExaminationSettings(), modalities=["speech"])
+    assert set(seen.observations.coverage) == set(seen.stage_ms) == {"speech"}
+    assert [text.source for text in seen.observations.texts] == ["speech"]
+    assert asked.asked["vision.nudity"] == asked.asked["ocr"] == []
+
+
+def test_a_thinned_look_sees_some_frames_spread_evenly_and_hears_nothing() -> None:
+    asked = models(ocr=reads("Big SALE"))
+    what = segment(frames=[frame(2.0 * i, 50 * i) for i in range(5)], audio_s=10, chat=[("a", "hello")])
+    seen = examine(what, asked, ExaminationSettings().thinned(2)).observations
+    assert [one.error for one in seen.frames] == [why.SHED, None, why.SHED, None, why.SHED]
+    for modality in ("frames", "screen"):
+        coverage = seen.coverage[modality]
+        assert (coverage.status, coverage.reason, coverage.examined, coverage.total) == ("partly", why.SHED, 2, 5)
+    assert (seen.coverage["speech"].status, seen.coverage["speech"].reason) == ("not", why.SHED)
+    assert seen.coverage["speech"].total == 10
+    assert seen.coverage["chat"].status == "examined"
+    assert (len(asked.asked["vision.nudity"]), len(asked.asked["ocr"]), asked.asked["speech"]) == (2, 2, [])
+
+
+def test_thinning_sheds_nothing_where_there_was_little() -> None:
+    seen = examine(segment(frames=[frame(0, 10)]), models(), ExaminationSettings().thinned(2)).observations
+    assert seen.coverage["frames"].status == "examined"
+    assert seen.coverage["speech"].reason == why.NO_INPUT
+
+
+def test_a_shed_segment_is_not_examined_and_keeps_its_chat() -> None:
+    seen = shed(segment(frames=[frame(0, 10)], audio_s=10, chat=[("a", "hello"), ("b", "Hello")]))
+    assert {(one.status, one.reason) for one in seen.coverage.values()} == {("not", why.SHED)}
+    assert {modality: one.total for modality, one in seen.coverage.items()} == {
+        "frames": 1,
+        "speech": 10,
+        "screen": 1,
+        "chat": 2,
+    }
+    assert [(text.text, text.repeats, text.scores) for text in seen.texts] == [("hello", 2, {})]
+    assert seen.checkpoints == {}
+
+
+def test_a_shed_segment_says_what_it_never_had() -> None:
+    assert {(one.status, one.reason) for one in shed(segment()).coverage.values()} == {("examined", why.NO_INPUT)}
+
+
+def bordered(before_s: float | None, own_s: float, after_s: float | None) -> Segment:
+    """Audio of these lengths, before and after the segment's own where there is any."""
+    before, after = (None if seconds is None else silence(seconds) for seconds in (before_s, after_s))
+    return replace(segment(audio_s=own_s), audio_before=before, audio_after=after)
+
+
+def heard_s(what: Segment) -> float:
+    """The length of the clip that the speech model gets in a deep look."""
+    asked = models()
+    examine(what, asked, ExaminationSettings().for_profile("deep"))
+    (clip,) = asked.asked["speech"]
+    assert isinstance(clip, Clip)
+    return clip.samples.size / 16_000
+
+
+@pytest.mark.parametrize(
+    ("before_s", "own_s", "after_s", "clip_s"),
+    [
+        (10, 10, 10, 26),
+        (None, 10, None, 10),
+        (3, 10, None, 13),
+        (10, 20, 10, 30),
+        (None, 25, 10, 30),
+        (10, 40, 10, 40),
+    ],
+)
+def test_a_deep_look_hears_the_neighbours_as_far_as_the_model_hears_at_once(
+    before_s: float | None, own_s: float, after_s: float | None, clip_s: float
+) -> None:
+    assert heard_s(bordered(before_s, own_s, after_s)) == clip_s
+
+
+def test_a_live_look_hears_no_neighbour() -> None:
+    asked = models()
+    observed(bordered(10, 10, 10), asked)
+    assert [clip.samples.size for clip in asked.asked["speech"] if isinstance(clip, Clip)] == [160_000]
+
+
+def test_words_belong_to_the_segment_that_has_their_middle() -> None:
+    at_s = [(1, 5), (6, 9.5), (7, 11), (12, 13), (17, 19.5), (17.5, 19)]
+    asked = models(speech=says("early", "its own", "more its own", "within", "late", "later", at_s=at_s))
+    deep = ExaminationSettings().for_profile("deep")
+    seen = examine(bordered(8, 10, 8), asked, deep).observations
+    placed = [(text.text, text.at_s, text.end_s) for text in seen.texts]
+    assert placed == [("more its own", 0, 3), ("within", 4, 5)]
+    assert seen.speech is not None
+
+
+def test_what_neighbours_say_counts_for_no_coverage() -> None:
+    deep = ExaminationSettings().for_profile("deep")
+    asked = models(speech=says("theirs", "ours", at_s=[(0, 7), (9, 12)]))
+    seen = examine(bordered(8, 10, 8), asked, deep).observations
+    coverage = seen.coverage["speech"]
+    assert (coverage.examined, coverage.total, coverage.skipped) == (10, 10, {"silence": 7})
+    assert seen.speech is not None
+    assert seen.speech.speech_s == 3
+
+
+def test_a_segment_between_talking_neighbours_is_silent_only_if_nobody_is_heard_in_it() -> None:
+    deep = ExaminationSettings().for_profile("deep")
+    quiet = examine(bordered(8, 10, 8), models(speech=says("theirs", at_s=[(0, 7)])), deep).observations
+    assert quiet.coverage["speech"].reason == why.SILENCE
+    reaching = examine(bordered(8, 10, 8), models(speech=says("theirs", at_s=[(0, 9)])), deep).observations
+    assert (reaching.texts, reaching.coverage["speech"].reason) == ((), None)
+
+
+def test_a_deep_look_asks_for_its_beam() -> None:
+    asked = models()
+    examine(segment(audio_s=10), asked, ExaminationSettings().for_profile("deep"))
+    assert [clip.beam_size for clip in asked.asked["speech"] if isinstance(clip, Clip)] == [5]
