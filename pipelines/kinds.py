@@ -87,6 +87,17 @@ def _load(card: Card, folder: Path, session: Session, device: str, threads: int)
             raise CardError(f"{card.id}: nothing here runs {kind} as {session}")
 
 
+def runs_on_cuda(card: Card, session: Session, device: str) -> bool:
+    """Does the loaded model compute on a GPU? Graphs do only where this onnxruntime can."""
+    if card.fields.kind == "screen-text" or not _is_cuda(device):
+        return False
+    if not session.startswith("onnx"):
+        return True
+    import onnxruntime
+
+    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+
+
 def _is_cuda(device: str) -> bool:
     """Asks CTranslate2 about `auto`: it answers without the seconds that importing torch takes."""
     if device != "auto":

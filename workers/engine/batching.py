@@ -1,7 +1,8 @@
 """Dynamic batching for one model: whatever waits when the model falls idle is the next batch.
 
-A lone request never waits for company. Live items go first; bulk fills the places they leave, and a
-share of the batches is owed to bulk, oldest first, so that a rescan moves even under constant live load.
+A lone request never waits for company. Live goes before review, review before rescan, and in a lane the oldest first;
+when bulk may run at all is for the device to say (`workers.engine.sharing`). On a CPU a bulk batch is cut to a short
+time, as whoever comes next waits for its end; on CUDA bulk fills the places that live leaves.
 A batch that fails is halved until only its culprit fails.
 """
 
@@ -10,36 +11,39 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pipelines.items import Failure, Item, Result
 from pipelines.models import DeadlinePassed
+from workers.engine.sharing import Sharing, Turn
+from workers.engine.waiting import Place, Request, Waiting, items_in, rank_of, take
 
 logger = logging.getLogger(__name__)
 
 LIVE_LANE = "live"
+NEWEST = 0.2
+"""Weight of the last batch in the moving average of an item's cost."""
 
 
-@dataclass(slots=True)
-class _Request:
-    """Items of one caller; they may ride in several batches. Touched under the batcher's lock only."""
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """`charged_s`: what bulk paid to run beside live."""
 
-    items: Sequence[Item]
-    live: bool
-    deadline: float | None
-    answer: Future[Sequence[Result]]
-    results: list[Result | None] = field(default_factory=list)
-    taken: int = 0
-    done: int = 0
+    places: Sequence[Place]
+    charged_s: float | None = None
+
+    @property
+    def bulk(self) -> int:
+        return sum(not request.live for request, _ in self.places)
 
 
 @dataclass(frozen=True, slots=True)
 class BatcherCounts:
     """Since the start: batches run, items in them, items that failed; items waiting now.
 
+    `bulk_items` of the items were bulk, and `bulk_busy_s` of the busy time was theirs, by their part of each batch.
     `broken_in_row`: the last batches whose every item made the model raise. A model that says itself what is
     wrong with an item works, so that a `Failure` it returned ends the row like a score. `running_s`: how long
     the batch in hand has been running, 0 when there is none.
@@ -52,10 +56,15 @@ class BatcherCounts:
     busy_s: float
     broken_in_row: int
     running_s: float
+    bulk_items: int
+    bulk_busy_s: float
 
 
 class Batcher:
-    """Owns the one thread that calls `predict`. `close` answers every waiting caller."""
+    """Owns the one thread that calls `predict`. `close` answers every waiting caller.
+
+    `sharing` is the device's; None: the model has one to itself.
+    """
 
     def __init__(
         self,
@@ -63,20 +72,22 @@ class Batcher:
         *,
         name: str,
         max_batch: int,
-        bulk_share: float = 0.1,
+        sharing: Sharing | None = None,
     ) -> None:
         self._predict = predict
         self._max_batch = max_batch
-        self._bulk_share = bulk_share
-        self._live: deque[_Request] = deque()
-        self._bulk: deque[_Request] = deque()
+        self._sharing = sharing or Sharing()
+        self._waiting = Waiting()
         self._owed_to_bulk = 0.0
         self._closed = False
-        self._changed = threading.Condition()
-        self._batches = self._items = self._failed = self._broken_in_row = 0
+        self.changed = threading.Condition(self._sharing.lock)
+        self._batches = self._items = self._failed = self._broken_in_row = self._bulk_items = 0
         self._raised = 0
-        self._busy_s = 0.0
+        self._busy_s = self._bulk_busy_s = 0.0
+        self._item_s: float | None = None
         self._running_since: float | None = None
+        with self.changed:
+            self._sharing.join(self)
         self._thread = threading.Thread(target=self._run, name=f"batcher-{name}", daemon=True)
         self._thread.start()
 
@@ -85,95 +96,155 @@ class Batcher:
     ) -> Future[Sequence[Result]]:
         """The results, in order, once all are there. `deadline` is on `time.monotonic`'s clock.
 
-        The future raises `DeadlinePassed` when items are still waiting at their deadline.
+        The future raises `DeadlinePassed` when items are still waiting at their deadline. A live one holds bulk
+        back until it is done, so that whoever does not wait for it any more cancels it.
         """
-        request = _Request(items, lane == LIVE_LANE, deadline, Future(), [None] * len(items))
+        request = Request(items, (rank_of(lane), self._sharing.arrival()), deadline)
         if not items:
             request.answer.set_result(())
             return request.answer
-        with self._changed:
+        with self.changed:
             if self._closed:
                 request.answer.set_exception(RuntimeError("the batcher is closed"))
                 return request.answer
-            (self._live if request.live else self._bulk).append(request)
-            self._changed.notify()
+            if request.live:
+                self._sharing.live_came()
+            else:
+                self._sharing.settle()
+            self._waiting.add(request)
+            request.answer.add_done_callback(lambda _: self._ended(request))
+            self.changed.notify()
         return request.answer
 
     def counts(self) -> BatcherCounts:
-        with self._changed:
-            waiting = sum(len(r.items) - r.taken for queue in (self._live, self._bulk) for r in queue)
+        with self.changed:
             return BatcherCounts(
                 batches=self._batches,
                 items=self._items,
                 failed=self._failed,
-                waiting=waiting,
+                waiting=items_in((*self._waiting.live, *self._waiting.bulk)),
                 busy_s=self._busy_s,
                 broken_in_row=self._broken_in_row,
-                running_s=time.monotonic() - self._running_since if self._running_since is not None else 0,
+                running_s=self._sharing.clock() - self._running_since if self._running_since is not None else 0,
+                bulk_items=self._bulk_items,
+                bulk_busy_s=self._bulk_busy_s,
             )
 
     def close(self) -> None:
         """Finishes the running batch and refuses the rest."""
-        with self._changed:
+        with self.changed:
             self._closed = True
-            self._changed.notify()
+            self.changed.notify()
         self._thread.join()
-        for request in (*self._live, *self._bulk):
-            _resolve(request.answer, error=RuntimeError("the engine is stopping"))
+        with self.changed:
+            self._sharing.leave(self)
+            for request in self._waiting:
+                self._refuse(request, RuntimeError("the engine is stopping"))
+
+    def bulk_turn(self) -> Turn | None:
+        return self._waiting.bulk_turn()
+
+    def bulk_cost_s(self) -> float:
+        if self._item_s is None:
+            return self._sharing.batch_s
+        return min(items_in(self._waiting.bulk), self._bulk_places()) * self._item_s
+
+    def _bulk_places(self) -> int:
+        """Items of a bulk batch, at most: a single one until it is known how long they take."""
+        if not self._sharing.exclusive:
+            return self._max_batch
+        if self._item_s is None:
+            return 1
+        return max(1, min(self._max_batch, int(self._sharing.batch_s / max(self._item_s, 1e-9))))
 
     def _run(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._closed or self._live or self._bulk)
-                if self._closed:
-                    return
-                batch = self._take()
-            if batch:
-                self._serve(batch)
+        while (batch := self._next()) is not None:
+            self._serve(batch)
 
-    def _take(self) -> list[tuple[_Request, int]]:
-        """The next batch as (request, item index); called under the lock."""
-        self._drop_expired()
-        first, second = self._live, self._bulk
-        if self._live and self._bulk:
-            self._owed_to_bulk += self._bulk_share
+    def _next(self) -> _Batch | None:
+        """Waits for a batch that may run; None when closed."""
+        with self.changed:
+            while not self._closed:
+                self._drop_expired()
+                batch = self._take_alone() if self._sharing.exclusive else self._take_mixed()
+                if batch.places:
+                    return batch
+                self.changed.wait(self._patience_s())
+            return None
+
+    def _patience_s(self) -> float | None:
+        """Until bulk is admitted or expires; what else ends the wait tells so."""
+        deadline = self._waiting.next_deadline()
+        expires_s = None if deadline is None else max(0.0, deadline - time.monotonic())
+        admitted_s = self._sharing.patience_s(self)
+        return min((s for s in (expires_s, admitted_s) if s is not None), default=None)
+
+    def _take_alone(self) -> _Batch:
+        """Live or bulk, never both."""
+        if self.bulk_turn() is None or not self._sharing.admits(self):
+            return _Batch(take(self._waiting.live, self._max_batch))
+        charged_s = self._sharing.charge(self.bulk_cost_s())
+        places = take(self._waiting.bulk, self._bulk_places())
+        self._sharing.wake()
+        return _Batch(places, charged_s)
+
+    def _take_mixed(self) -> _Batch:
+        """Live first, the places it leaves to bulk; bulk first in its share of the batches."""
+        live, bulk = self._waiting.live, self._waiting.bulk
+        if items_in(live) and items_in(bulk):
+            self._owed_to_bulk += self._sharing.bulk_share
             if self._owed_to_bulk >= 1:
                 self._owed_to_bulk -= 1
-                first, second = self._bulk, self._live
-        batch: list[tuple[_Request, int]] = []
-        for queue in (first, second):
-            while queue and len(batch) < self._max_batch:
-                request = queue[0]
-                batch.append((request, request.taken))
-                request.taken += 1
-                if request.taken == len(request.items):
-                    queue.popleft()
-        return batch
+                return _Batch(take((*bulk, *live), self._max_batch))
+        return _Batch(take((*live, *bulk), self._max_batch))
 
     def _drop_expired(self) -> None:
         now = time.monotonic()
-        for queue in (self._live, self._bulk):
-            expired = [request for request in queue if request.deadline is not None and request.deadline <= now]
-            for request in expired:
-                queue.remove(request)
-                _resolve(request.answer, error=DeadlinePassed())
+        for request in self._waiting:
+            if request.deadline is not None and request.deadline <= now:
+                self._refuse(request, DeadlinePassed())
 
-    def _serve(self, batch: list[tuple[_Request, int]]) -> None:
-        self._running_since = started = time.monotonic()
+    def _refuse(self, request: Request, error: Exception) -> None:
+        self._forget(request)
+        request.refuse(error)
+
+    def _forget(self, request: Request) -> None:
+        """Takes it out of its queue, if it is still there: somebody else may be first in line then."""
+        if request in self._waiting:
+            self._sharing.settle()
+            self._waiting.remove(request)
+            self._sharing.wake()
+
+    def _ended(self, request: Request) -> None:
+        """Whichever way its future was done, by us or by a caller that gives up."""
+        with self.changed:
+            self._forget(request)
+            if request.live:
+                self._sharing.live_ended()
+
+    def _serve(self, batch: _Batch) -> None:
+        self._running_since = started = self._sharing.clock()
         self._raised = 0
-        results = self._predicted([request.items[index] for request, index in batch])
-        with self._changed:
-            self._batches += 1
-            self._items += len(batch)
-            self._failed += sum(isinstance(result, Failure) for result in results)
-            self._broken_in_row = self._broken_in_row + 1 if self._raised == len(batch) else 0
-            self._busy_s += time.monotonic() - started
-            self._running_since = None
-            for (request, index), result in zip(batch, results, strict=True):
-                request.results[index] = result
-                request.done += 1
-                if request.done == len(request.items):
-                    _resolve(request.answer, results=[r for r in request.results if r is not None])
+        results = self._predicted([request.items[index] for request, index in batch.places])
+        with self.changed:
+            took_s = self._sharing.clock() - started
+            self._sharing.refund(batch.charged_s, took_s)
+            self._count(batch, results, took_s)
+            for (request, index), result in zip(batch.places, results, strict=True):
+                request.put(index, result)
+
+    def _count(self, batch: _Batch, results: Sequence[Result], took_s: float) -> None:
+        size = len(batch.places)
+        self._batches += 1
+        self._items += size
+        self._bulk_items += batch.bulk
+        self._failed += sum(isinstance(result, Failure) for result in results)
+        self._broken_in_row = self._broken_in_row + 1 if self._raised == size else 0
+        self._busy_s += took_s
+        self._bulk_busy_s += took_s * batch.bulk / size
+        self._running_since = None
+        last_s = took_s / size
+        self._item_s = last_s if self._item_s is None else NEWEST * last_s + (1 - NEWEST) * self._item_s
 
     def _predicted(self, items: Sequence[Item]) -> Sequence[Result]:
         """One result per item whatever happens: a failing batch is halved until the culprit stands alone."""
@@ -189,15 +260,3 @@ class Batcher:
             middle = len(items) // 2
             return [*self._predicted(items[:middle]), *self._predicted(items[middle:])]
         return results
-
-
-def _resolve(
-    answer: Future[Sequence[Result]], *, results: Sequence[Result] = (), error: Exception | None = None
-) -> None:
-    """Sets the outcome unless the caller has given up."""
-    if not answer.set_running_or_notify_cancel():
-        return
-    if error is not None:
-        answer.set_exception(error)
-    else:
-        answer.set_result(results)

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 
 from pipelines.items import CheckpointRef, Item, Result
+from pipelines.manifest import Profile
 from pipelines.models import DeadlinePassed, Models
 from workers.config import Config
 from workers.engine.address import engine_address, engine_key
@@ -64,7 +65,7 @@ class EngineClient:
                 raise EngineUnavailable(f"the engine at {self._address} is not ready: {doing}")
             time.sleep(RETRY_S)
 
-    def models(self, stream_id: str, *, lane: str, deadline: float) -> Models:
+    def models(self, stream_id: str, *, lane: str, deadline: float, profile: Profile = "live") -> Models:
         """The models of one segment, whose asks end at the deadline (`time.monotonic`'s clock).
 
         Waits for an engine that is not ready, but for no more than half of the time that is left: a segment
@@ -73,7 +74,8 @@ class EngineClient:
         """
         del stream_id
         status = self.wait_until_ready((deadline - time.monotonic()) / 2)
-        checkpoints = {name: slot.checkpoint for name, slot in status.slots.items()}
+        slots = {**status.slots, **status.deep} if profile == "deep" else status.slots
+        checkpoints = {name: slot.checkpoint for name, slot in slots.items()}
         return _RemoteModels(self, checkpoints, lane, deadline)
 
     def ask(self, head: Ask, items: Sequence[Item], deadline: float) -> Sequence[Result]:

@@ -12,21 +12,23 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 from pipelines import kinds
 from pipelines.cards import read_cards
 from pipelines.checkpoints import Checkpoint, ensure
 from pipelines.items import CheckpointRef, Item, Result
+from pipelines.manifest import Profile
 from pipelines.models import DeadlinePassed, Model, Models
 from workers.checkpoints import s3_fetcher
-from workers.config import Config, Slot
+from workers.config import Config, Filling
 from workers.engine.batching import LIVE_LANE, Batcher, BatcherCounts
 from workers.engine.errors import CheckpointGone, UnknownSlot
+from workers.engine.sharing import Sharing
 
 logger = logging.getLogger(__name__)
 
@@ -45,48 +47,61 @@ class Handle:
 
 
 class Engine:
-    """Slots filled with loaded, warmed-up models. Thread-safe."""
+    """Slots filled with loaded, warmed-up models. Thread-safe.
 
-    def __init__(self, handles: Mapping[str, Handle]) -> None:
-        self._handles = dict(handles)
+    `handles` fill the slots; `deep` are for the slots where deep reviews ask another checkpoint.
+    """
+
+    def __init__(self, handles: Mapping[str, Handle], deep: Mapping[str, Handle] = MappingProxyType({})) -> None:
+        self._chosen: Mapping[Profile, Mapping[str, Handle]] = {"live": dict(handles), "deep": {**handles, **deep}}
+        pairs = [(slot, handle) for chosen in self._chosen.values() for slot, handle in chosen.items()]
+        self._handles = {(slot, handle.ref.digest): handle for slot, handle in pairs}
 
     @classmethod
     def load(cls, config: Config, *, report: Callable[[str], None] = logger.info) -> Self:
         """Fetches, verifies, loads and warms up the checkpoint of every slot; raises when one is unusable."""
-        cards = read_cards(config.cards_directory)
+        loading = _Loading(config, report)
         handles: dict[str, Handle] = {}
+        deep: dict[str, Handle] = {}
         for name, slot in config.slots.items():
-            checkpoint = ensure(
-                cards[slot.checkpoint], config.models, fetch_s3=s3_fetcher(config.store), progress=report
-            )
-            handles[name] = _load_slot(name, slot, checkpoint, config)
-            report(f"{name}: {slot.checkpoint} ready in {handles[name].load_s + handles[name].warm_up_s:.1f} s")
-        return cls(handles)
+            handles[name] = loading.handle(name, slot, loading.checkpoint(slot))
+            if slot.deep is None:
+                continue
+            heavier = loading.checkpoint(slot.deep)
+            if heavier.digest != handles[name].ref.digest:
+                deep[name] = loading.handle(name, slot.deep, heavier)
+        return cls(handles, deep)
 
     @property
     def checkpoints(self) -> Mapping[str, CheckpointRef]:
         """Which checkpoint fills each slot now."""
-        return {name: handle.ref for name, handle in self._handles.items()}
+        return self.checkpoints_of("live")
 
-    def counts(self) -> Mapping[str, BatcherCounts]:
-        return {name: handle.batcher.counts() for name, handle in self._handles.items()}
+    def checkpoints_of(self, profile: Profile) -> Mapping[str, CheckpointRef]:
+        """Which checkpoint of each slot segments of this profile ask."""
+        return {name: handle.ref for name, handle in self._chosen[profile].items()}
 
-    def models(self, stream_id: str, *, lane: str = LIVE_LANE, deadline: float | None = None) -> Models:
+    def counts(self, profile: Profile = "live") -> Mapping[str, BatcherCounts]:
+        return {name: handle.batcher.counts() for name, handle in self._chosen[profile].items()}
+
+    def models(
+        self, stream_id: str, *, lane: str = LIVE_LANE, deadline: float | None = None, profile: Profile = "live"
+    ) -> Models:
         """The models of one segment; `deadline` is on `time.monotonic`'s clock.
 
-        `stream_id` is what decides between checkpoints where a slot has more than one.
+        `stream_id` is what decides between checkpoints where a slot has more than one for a profile.
         """
         del stream_id
-        return SegmentModels(self, self.checkpoints, lane, deadline)
+        return SegmentModels(self, self.checkpoints_of(profile), lane, deadline)
 
     def ask(
         self, slot: str, digest: str, items: Sequence[Item], *, lane: str = LIVE_LANE, deadline: float | None = None
     ) -> Sequence[Result]:
         """Results in order. Raises `UnknownSlot`, `CheckpointGone` or `DeadlinePassed`."""
-        handle = self._handles.get(slot)
-        if handle is None:
+        if slot not in self._chosen["live"]:
             raise UnknownSlot(slot)
-        if handle.ref.digest != digest:
+        handle = self._handles.get((slot, digest))
+        if handle is None:
             raise CheckpointGone(slot)
         answer = handle.batcher.submit(items, lane=lane, deadline=deadline)
         try:
@@ -97,11 +112,14 @@ class Engine:
 
     def broken_slot(self) -> str | None:
         """A slot whose model has lately failed whatever it was given."""
-        return next((name for name, c in self.counts().items() if c.broken_in_row >= BROKEN_BATCHES), None)
+        return next((name for name, c in self._all_counts() if c.broken_in_row >= BROKEN_BATCHES), None)
 
     def stuck_slot(self, after_s: float) -> str | None:
         """A slot whose model has been busy with one batch for longer than `after_s`."""
-        return next((name for name, c in self.counts().items() if c.running_s > after_s), None)
+        return next((name for name, c in self._all_counts() if c.running_s > after_s), None)
+
+    def _all_counts(self) -> Iterator[tuple[str, BatcherCounts]]:
+        return ((slot, handle.batcher.counts()) for (slot, _), handle in self._handles.items())
 
     def close(self) -> None:
         for handle in self._handles.values():
@@ -136,15 +154,36 @@ class SegmentModels:
         return self._engine.ask(slot, digest, items, lane=self._lane, deadline=self._deadline)
 
 
-def _load_slot(name: str, slot: Slot, checkpoint: Checkpoint, config: Config) -> Handle:
-    device = config.engine.device
-    session = kinds.session_for(checkpoint.card, slot.session, device)
-    # The models run side by side: each with every core would have them wait for one another's threads.
-    threads = slot.threads or max(1, (os.cpu_count() or 1) // 2)
-    started = time.monotonic()
-    model: Model = kinds.load(checkpoint.card, checkpoint.folder, session=session, device=device, threads=threads)
-    loaded = time.monotonic()
-    model.warm_up()
-    warm = time.monotonic()
-    batcher = Batcher(model.predict, name=name, max_batch=slot.max_batch, bulk_share=config.engine.bulk_share)
-    return Handle(checkpoint.ref(session), batcher, loaded - started, warm - loaded)
+class _Loading:
+    """From the settings of a slot to a handle; slots whose models run on one device share it."""
+
+    def __init__(self, config: Config, report: Callable[[str], None]) -> None:
+        self._config = config
+        self._report = report
+        self._cards = read_cards(config.cards_directory)
+        settings = config.engine
+        self._sharing = {
+            on_cuda: Sharing(
+                exclusive=not on_cuda, bulk_share=settings.bulk_share, batch_s=settings.bulk_batch_ms / 1000
+            )
+            for on_cuda in (False, True)
+        }
+
+    def checkpoint(self, filling: Filling) -> Checkpoint:
+        card, fetch_s3 = self._cards[filling.checkpoint], s3_fetcher(self._config.store)
+        return ensure(card, self._config.models, fetch_s3=fetch_s3, progress=self._report)
+
+    def handle(self, slot: str, filling: Filling, checkpoint: Checkpoint) -> Handle:
+        card, device = checkpoint.card, self._config.engine.device
+        session = kinds.session_for(card, filling.session, device)
+        # The models run side by side: each with every core would have them wait for one another's threads.
+        threads = filling.threads or max(1, (os.cpu_count() or 1) // 2)
+        started = time.monotonic()
+        model: Model = kinds.load(card, checkpoint.folder, session=session, device=device, threads=threads)
+        loaded = time.monotonic()
+        model.warm_up()
+        warm = time.monotonic()
+        self._report(f"{slot}: {card.id} ready in {warm - started:.1f} s")
+        sharing = self._sharing[kinds.runs_on_cuda(card, session, device)]
+        batcher = Batcher(model.predict, name=slot, max_batch=filling.max_batch, sharing=sharing)
+        return Handle(checkpoint.ref(session), batcher, loaded - started, warm - loaded)

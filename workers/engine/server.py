@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 
 from pipelines.items import Item, Result
+from pipelines.manifest import Profile
 from pipelines.models import DeadlinePassed
 from workers.config import Config
 from workers.engine.address import Address, engine_address, engine_key
@@ -205,19 +206,8 @@ class EngineServer:
     def _status(self) -> EngineStatus:
         engine = self._engine
         broken = engine.broken_slot() if engine is not None else None
-        slots: dict[str, SlotStatus] = {}
-        if engine is not None:
-            counts = engine.counts()
-            for name, ref in engine.checkpoints.items():
-                c = counts[name]
-                slots[name] = SlotStatus(
-                    checkpoint=ref,
-                    batches=c.batches,
-                    items=c.items,
-                    failed=c.failed,
-                    waiting=c.waiting,
-                    busy_s=round(c.busy_s, 3),
-                )
+        slots = _slots(engine, "live") if engine is not None else {}
+        deep = _slots(engine, "deep") if engine is not None else {}
         return EngineStatus(
             ready=engine is not None and broken is None,
             pid=os.getpid(),
@@ -227,6 +217,7 @@ class EngineServer:
             attached=len(self._attached),
             progress=self._progress if broken is None else f"{broken} fails every batch",
             slots=slots,
+            deep={name: slot for name, slot in deep.items() if slot.checkpoint != slots[name].checkpoint},
         )
 
 
@@ -245,6 +236,23 @@ def sole_engine(address: Address) -> Iterator[None]:
             raise AlreadyRunning(address) from None
         Path(address).unlink(missing_ok=True)
         yield
+
+
+def _slots(engine: Engine, profile: Profile) -> dict[str, SlotStatus]:
+    counts = engine.counts(profile)
+    return {
+        name: SlotStatus(
+            checkpoint=ref,
+            batches=counts[name].batches,
+            items=counts[name].items,
+            failed=counts[name].failed,
+            waiting=counts[name].waiting,
+            busy_s=round(counts[name].busy_s, 3),
+            bulk_items=counts[name].bulk_items,
+            bulk_busy_s=round(counts[name].bulk_busy_s, 3),
+        )
+        for name, ref in engine.checkpoints_of(profile).items()
+    }
 
 
 def _listen(address: Address) -> Listener:

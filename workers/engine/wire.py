@@ -57,10 +57,15 @@ class SlotStatus(Strict):
     failed: int = 0
     waiting: int = 0
     busy_s: float = 0
+    bulk_items: int = 0
+    bulk_busy_s: float = 0
 
 
 class EngineStatus(Strict):
-    """What an engine says of itself. `progress` is the last line of its loading."""
+    """What an engine says of itself. `progress` is the last line of its loading.
+
+    `deep`: the slots where deep reviews ask another checkpoint.
+    """
 
     ready: bool
     pid: int
@@ -70,6 +75,7 @@ class EngineStatus(Strict):
     attached: int = 0
     progress: str = ""
     slots: dict[str, SlotStatus] = {}
+    deep: dict[str, SlotStatus] = {}
 
 
 _RESULT: Mapping[str, type[Scores] | type[Transcript] | type[ScreenText] | type[Failure]] = {

@@ -7,12 +7,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 
-from pipelines.items import Failure, Item, Line, Result, Scores
+from pipelines.items import Failure, Item, Line, Picture, Result, Scores
 from pipelines.models import DeadlinePassed
 from tests.conftest import WaitUntil
 from workers.engine.batching import Batcher
+from workers.engine.sharing import Sharing
 
 
 def lines(*texts: str) -> list[Line]:
@@ -39,12 +41,12 @@ class Recorder:
         assert self.gate.wait(10)
         if "poison" in texts(items):
             raise MemoryError
-        return [Scores(labels={"length": len(text)}) for text in texts(items)]
+        return [Scores(labels={"length": len(item.text) if isinstance(item, Line) else 0}) for item in items]
 
 
 @contextmanager
-def batching(model: Recorder, *, max_batch: int = 4, bulk_share: float = 0.0) -> Iterator[Batcher]:
-    batcher = Batcher(model, name="test", max_batch=max_batch, bulk_share=bulk_share)
+def batching(model: Recorder, *, max_batch: int = 4, sharing: Sharing | None = None) -> Iterator[Batcher]:
+    batcher = Batcher(model, name="test", max_batch=max_batch, sharing=sharing)
     try:
         yield batcher
     finally:
@@ -84,9 +86,9 @@ def test_a_request_larger_than_a_batch_is_split_and_answered_in_order() -> None:
     assert [len(batch) for batch in model.batches] == [2, 2, 1]
 
 
-def test_live_items_go_before_bulk_that_came_earlier() -> None:
+def test_on_cuda_live_goes_first_and_bulk_fills_the_places_it_leaves() -> None:
     model = Recorder(gated=True)
-    with batching(model, max_batch=2) as batcher:
+    with batching(model, max_batch=2, sharing=Sharing(exclusive=False, bulk_share=0)) as batcher:
         running = batcher.submit(lines("running"))
         assert model.started.wait(10)
         bulk = batcher.submit(lines("bulk-1", "bulk-2"), lane="rescan")
@@ -97,9 +99,9 @@ def test_live_items_go_before_bulk_that_came_earlier() -> None:
     assert model.batches == [["running"], ["live-1", "bulk-1"], ["bulk-2"]]
 
 
-def test_the_oldest_bulk_gets_its_share_under_constant_live_load() -> None:
+def test_on_cuda_a_share_of_the_batches_is_bulks_under_constant_live_load() -> None:
     model = Recorder(gated=True)
-    with batching(model, max_batch=1, bulk_share=0.25) as batcher:
+    with batching(model, max_batch=1, sharing=Sharing(exclusive=False, bulk_share=0.25)) as batcher:
         running = batcher.submit(lines("running"))
         assert model.started.wait(10)
         bulk = batcher.submit(lines("bulk"), lane="rescan")
@@ -141,6 +143,34 @@ def test_items_that_wait_past_their_deadline_are_not_run() -> None:
     assert model.batches == [["running"]]
 
 
+def test_pictures_that_expire_together_are_dropped_one_by_one() -> None:
+    model = Recorder(gated=True)
+    picture = Picture(np.zeros((8, 8, 3), np.uint8))
+    with batching(model) as batcher:
+        running = batcher.submit(lines("running"))
+        assert model.started.wait(10)
+        waiting = batcher.submit([picture])
+        late = batcher.submit([picture], deadline=time.monotonic())
+        model.gate.set()
+        running.result(10)
+        with pytest.raises(DeadlinePassed):
+            late.result(10)
+        waiting.result(10)
+
+
+def test_what_a_caller_gave_up_before_its_turn_is_not_run() -> None:
+    model = Recorder(gated=True)
+    with batching(model) as batcher:
+        running = batcher.submit(lines("running"))
+        assert model.started.wait(10)
+        assert batcher.submit(lines("given up")).cancel()
+        assert batcher.counts().waiting == 0
+        model.gate.set()
+        running.result(10)
+        batcher.submit(lines("next")).result(10)
+    assert model.batches == [["running"], ["next"]]
+
+
 def test_a_caller_that_gives_up_does_not_stop_the_others() -> None:
     model = Recorder(gated=True)
     with batching(model) as batcher:
@@ -177,6 +207,15 @@ def test_counts_say_what_was_run_and_what_failed() -> None:
         batcher.submit(lines("b")).result(10)
         counts = batcher.counts()
     assert (counts.batches, counts.items, counts.failed, counts.waiting) == (2, 3, 1, 0)
+
+
+def test_counts_say_how_much_of_the_work_was_bulk() -> None:
+    with batching(Recorder()) as batcher:
+        batcher.submit(lines("a")).result(10)
+        batcher.submit(lines("b", "c"), lane="rescan").result(10)
+        counts = batcher.counts()
+    assert (counts.items, counts.bulk_items) == (3, 2)
+    assert 0 < counts.bulk_busy_s < counts.busy_s
 
 
 def test_batches_that_break_the_model_whole_are_counted_until_an_item_succeeds() -> None:
