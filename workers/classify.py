@@ -218,7 +218,7 @@ def _shed(manifest: SegmentManifest, bench: Bench) -> Examination:
 def _looked_at(manifest: SegmentManifest, settings: ExaminationSettings, bench: Bench, lane: Lane) -> Examination:
     """What the models say; raises when the engine or the store is away."""
     deadline = time.monotonic() + bench.config.worker.deadline_s
-    models = bench.engine.models(manifest.stream_id, lane=lane, deadline=deadline)
+    models = bench.engine.models(manifest.stream_id, lane=lane, deadline=deadline, profile=manifest.profile)
     clock = time.monotonic()
     stages = STAGES if settings.hear_speech else ("frames", "screen")
     segment = fetch_segment(manifest, bench.storage, max_side_px=settings.frame_side_px, stages=stages)

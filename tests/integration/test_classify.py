@@ -17,8 +17,10 @@ from workers import quarantine
 from workers.classify import Bench, StillRunning, classify
 from workers.config import Config, Worker
 from workers.engine.errors import EngineUnavailable
+from workers.lanes import Lane
 from workers.publish import Publisher
 from workers.records import read_record, record_key_of, record_keys
+from workers.runs.store import Runs
 from workers.storage import Storage
 
 CALM = dict.fromkeys(POLICY_IDS, 0.001)
@@ -217,3 +219,55 @@ def test_nothing_that_a_segment_leaves_in_the_broker_is_kept_for_ever(
     assert isinstance(keys, list)
     assert keys
     assert all(broker.ttl(key) > 0 for key in keys)
+
+
+def test_a_live_segment_that_waited_is_examined_in_less_depth_and_says_so(bench: Bench, storage: Storage) -> None:
+    manifest = store_segment(storage, "room", frames=[jpeg(seed) for seed in range(5)], audio=b"", chat=["hello"])
+    with engines.serving(bench.config, lambda: engines.engine(slots())):
+        classify(manifest.as_message(), bench, lane="live", waited_s=bench.config.overload.thin_after_s + 1)
+    record = read_record(storage, record_key_of(manifest))
+    coverage = record.observations.coverage
+    assert (coverage["frames"].status, coverage["frames"].reason, coverage["frames"].examined) == ("partly", "shed", 2)
+    assert (coverage["speech"].status, coverage["speech"].reason) == ("not", "shed")
+    assert coverage["chat"].status == "examined"
+    assert (record.settings["max_frames"], record.settings["hear_speech"]) == (2, False)
+
+
+def test_a_live_segment_that_waited_too_long_is_recorded_as_not_examined_without_an_engine(
+    bench: Bench, storage: Storage
+) -> None:
+    manifest = store_segment(storage, "room", audio=b"", chat=["hello"])
+    waited_s = bench.config.overload.shed_after_s + 1
+    assert classify(manifest.as_message(), bench, lane="live", waited_s=waited_s) == "recorded"
+    record = read_record(storage, record_key_of(manifest))
+    assert {(seen.status, seen.reason) for seen in record.observations.coverage.values()} == {("not", "shed")}
+    assert record.observations.checkpoints == {}
+    assert {(verdict.action, verdict.examined) for verdict in record.verdicts} == {("watch", "not")}
+    assert bench.state.history("room", "live") == {manifest.captured_at.timestamp(): {}}
+
+
+@pytest.mark.parametrize(("lane", "waited_s"), [("live", 29), ("review", 1000), ("rescan", 1000)])
+def test_on_time_or_with_time_a_segment_is_examined_whole(
+    bench: Bench, storage: Storage, lane: Lane, waited_s: float
+) -> None:
+    manifest = store_segment(storage, "room", frames=[jpeg(seed) for seed in range(5)], chat=["hello"])
+    with engines.serving(bench.config, lambda: engines.engine(slots())):
+        classify(manifest.as_message(), bench, lane=lane, waited_s=waited_s)
+    assert read_record(storage, record_key_of(manifest)).observations.coverage["frames"].status == "examined"
+
+
+def test_a_finding_asks_for_a_deep_review_once_however_often_its_segment_comes(bench: Bench, storage: Storage) -> None:
+    message = store_segment(storage, "room", chat=["pay first"]).as_message()
+    with engines.serving(bench.config, lambda: engines.engine(slots(text=engines.calm({**CALM, "scam": 0.95})))):
+        for _ in range(2):
+            classify(message, bench, lane="live")
+    (run,) = Runs(storage).open()
+    request = Runs(storage).request(run)
+    assert request is not None
+    assert (request.stream_id, request.policies) == ("room", ("scam",))
+
+
+def test_a_calm_segment_asks_for_no_review(bench: Bench, storage: Storage) -> None:
+    with engines.serving(bench.config, lambda: engines.engine(slots())):
+        classify(store_segment(storage, "room", chat=["hello"]).as_message(), bench, lane="live")
+    assert list(Runs(storage).open()) == []

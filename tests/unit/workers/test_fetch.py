@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import wave
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from pipelines import coverage as why
 from pipelines.manifest import AudioRef, ChatRef, FrameRef, SegmentManifest
+from pipelines.record import STAGES, Stage
 from workers.fetch import MAX_AUDIO_BYTES, MAX_CHAT_BYTES, MAX_FRAMES_BYTES, fetch_segment
 from workers.score import Folder
 
@@ -49,3 +52,48 @@ def test_frames_too_far_apart_in_one_object_are_named_and_others_are_decoded(tmp
     assert [frame.problem.reason if frame.problem else None for frame in segment.frames] == [why.UNDECODABLE] * 2 + [
         None
     ]
+
+
+def wav(path: Path, seconds: float) -> None:
+    with wave.open(str(path), "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(16_000)
+        sound.writeframes(bytes(2 * round(seconds * 16_000)))
+
+
+@pytest.mark.parametrize(
+    ("stages", "frames", "audio"),
+    [
+        (("frames",), 1, False),
+        (("screen",), 1, False),
+        (("speech",), 0, True),
+        (("text",), 0, False),
+        (STAGES, 1, True),
+    ],
+)
+def test_only_media_that_the_stages_look_at_are_fetched(
+    tmp_path: Path, stages: tuple[Stage, ...], frames: int, audio: bool
+) -> None:
+    Image.new("RGB", (64, 48)).save(tmp_path / "frame.png")
+    wav(tmp_path / "audio", 10)
+    message = manifest(frames=[FrameRef(at_s=0, key="frame.png")], audio=AudioRef(key="audio"))
+    segment = fetch_segment(message, Folder(tmp_path), max_side_px=640, stages=stages)
+    assert (len(segment.frames), segment.audio is not None) == (frames, audio)
+    assert segment.problems == {}
+
+
+def test_a_neighbours_audio_comes_along_and_its_absence_is_no_finding(tmp_path: Path) -> None:
+    wav(tmp_path / "audio", 10)
+    wav(tmp_path / "before", 3)
+    segment = fetch_segment(
+        manifest(audio=AudioRef(key="audio")),
+        Folder(tmp_path),
+        max_side_px=640,
+        audio_before="before",
+        audio_after="expired",
+    )
+    assert segment.audio_before is not None
+    assert segment.audio_before.size == 48_000
+    assert segment.audio_after is None
+    assert segment.problems == {}
