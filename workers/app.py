@@ -1,4 +1,4 @@
-"""The Celery application: lanes, delivery promises, and the tasks: two that other services send, two that the feeder sends.
+"""The Celery application: lanes, delivery promises, and the tasks that other services and the feeder send.
 
 Nothing here imports a model library: children fetch, decode, fuse and store; models live in the engine.
 """
@@ -172,7 +172,7 @@ def review_or_put_aside(message: JsonValue, bench: Bench, lane: Lane) -> None:
 
 
 def dropping(work: Callable[[], None]) -> Callable[[], None]:
-    """The work, whose message is dropped when it means nothing here: the feeder sends again what is still to be done."""
+    """The work, its message dropped when it means nothing here: the feeder sends again what is still to be done."""
 
     def attempt() -> None:
         try:

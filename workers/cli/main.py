@@ -19,6 +19,7 @@ COMMANDS = {
     "up": ("workers.cli.up", "Run the embedded stack in the foreground."),
     "worker": ("workers.cli.worker", "Run one worker of a deployment."),
     "engine": ("workers.cli.engine", "Run the engine that owns one device's models."),
+    "feeder": ("workers.cli.feeder", "Carry reviews and rescans forward."),
     "sample": ("workers.cli.sample", "Cut a file or live source into segments and queue them."),
     "enqueue": ("workers.cli.enqueue", "Queue ready-made segment manifests."),
     "models": ("workers.cli.models", "Checkpoints: list, show, pull, verify, train."),

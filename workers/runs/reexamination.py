@@ -82,7 +82,7 @@ def _item(run: str, batch: int, index: int, runs: Runs) -> Item:
 def _tried(name: str, plan: Plan, item: Item, bench: Bench, attempt: int) -> Outcome:
     try:
         bench.state.note_running(name, bench.config.bulk_time_limit_s)
-        return _outcome(plan, item, bench, last=attempt == bench.config.worker.max_attempts)
+        return outcome_of(plan, item, bench, last=attempt == bench.config.worker.max_attempts)
     except (*AWAY, OtherCheckpoint):
         with suppress(redis.RedisError):
             bench.state.excuse_attempt(name)
@@ -104,7 +104,11 @@ def _given_up(name: str, item: Item, bench: Bench, starts: int) -> Outcome:
     return Outcome(reused=dict.fromkeys(_modalities(item.stages), CRASHED))
 
 
-def _outcome(plan: Plan, item: Item, bench: Bench, *, last: bool) -> Outcome:
+def outcome_of(plan: Plan, item: Item, bench: Bench, *, last: bool) -> Outcome:
+    """What the item's stages say now. Stores nothing. `last`: a stage that found no time is kept like that.
+
+    Raises `OtherCheckpoint`, `Starved`, and what is `AWAY`.
+    """
     try:
         source = read_record(bench.storage, item.source)
     except (RecordError, ObjectMissing):

@@ -1,0 +1,43 @@
+"""`liverisk feeder`: the process that carries reviews and rescans forward."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+
+import click
+
+from workers.cli.config import configured
+from workers.cli.main import CommandError
+
+
+@click.command()
+@click.option("--for-workers", is_flag=True, help="End with the worker that started it.")
+@click.option("--log-level", default="INFO", show_default=True, type=click.Choice(["DEBUG", "INFO", "WARNING"]))
+@click.pass_obj
+def feeder(chosen: Path | None, for_workers: bool, log_level: str) -> None:
+    """Plan reviews and feed their segments, and those of rescans, to the workers. Several may run; one works."""
+    from workers.giving_way import give_way
+    from workers.logs import set_up_logging
+    from workers.parenthood import end_with_parent
+    from workers.publish import PublishError
+    from workers.runs.feeder import Feeder
+    from workers.storage import StorageError
+
+    if for_workers:
+        end_with_parent(signal.SIGTERM)
+    settings = configured(chosen)
+    set_up_logging(log_level)
+    give_way()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        working = Feeder(settings)
+    except (ValueError, PublishError, StorageError) as error:
+        raise CommandError(f"the feeder cannot start: {error}") from None
+    try:
+        working.run_forever(stop)
+    finally:
+        working.close()

@@ -1,0 +1,193 @@
+"""Carries open runs forward: plans requested reviews, feeds messages, finishes what is done, honours the marks.
+
+One feeder works at a time. All that must last is in the store, so it may be killed at any moment, and another
+goes on from there.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from contextlib import suppress
+from typing import Protocol
+
+import redis
+
+from workers.classify import place_of
+from workers.config import Config
+from workers.publish import Publisher, PublishError
+from workers.runs import finish
+from workers.runs.feeding import Feeding
+from workers.runs.hold import NEWS_KEY, Held, held, hold, release, under_way, withdraw
+from workers.runs.lease import Lease
+from workers.runs.progress import put_hint
+from workers.runs.run import Plan, Request
+from workers.runs.served import waits_for_checkpoints
+from workers.runs.store import NoSuchRun, RunError, Runs
+from workers.state import connect
+from workers.storage import Storage, StorageError
+
+logger = logging.getLogger(__name__)
+
+LEASE_KEY = "liverisk:feeder"
+LEASE_S = 10
+FINISHING_S = 300
+"""The lease while a run is finished: a report of many changes takes its time."""
+OPEN_S, IDLE_S = 1.0, 2.0
+"""Between two looks, with open runs and without, unless there is news."""
+LEAST_S = 0.1
+RETRY_S = 3.0
+"""Between two tries at planning a review, and at what failed."""
+AWAY = (StorageError, redis.RedisError, PublishError)
+
+
+class PlanReview(Protocol):
+    def __call__(self, request: Request, config: Config, storage: Storage) -> Plan | None: ...
+
+
+class Finish(Protocol):
+    def __call__(self, runs: Runs, plan: Plan, config: Config) -> None: ...
+
+
+def _plan_review(request: Request, config: Config, storage: Storage) -> Plan | None:
+    from workers.runs.reviews import plan_review
+
+    return plan_review(request, config, storage)
+
+
+class Feeder:
+    """`tick` is one look at everything; a process calls it for ever. Use from one thread."""
+
+    def __init__(
+        self, config: Config, *, plan_review: PlanReview = _plan_review, finish: Finish = finish.finish
+    ) -> None:
+        self._config = config
+        self._plan_review = plan_review
+        self._finish = finish
+        self._client = connect(config)
+        self._runs = Runs(Storage(config.store))
+        self._publisher = Publisher(config)
+        self._lease = Lease(self._client, LEASE_KEY, LEASE_S)
+        self._feedings: dict[str, Feeding] = {}
+        self._not_before: dict[str, float] = {}
+
+    def tick(self) -> int | None:
+        """One look; how many runs are open, or None while another feeder works."""
+        if not self._lease.hold():
+            self._feedings.clear()
+            return None
+        found = list(self._runs.open())
+        for gone in set(self._feedings) - set(found):
+            del self._feedings[gone]
+        for run in found:
+            if time.monotonic() >= self._not_before.get(run, 0):
+                self._tend_or_wait(run)
+            self._lease.hold()
+        return len(found)
+
+    def run_forever(self, stop: threading.Event) -> None:
+        """Until `stop` is set. Outlives the absence of broker and store."""
+        while not stop.is_set():
+            try:
+                found = self.tick()
+                self._pause(found, stop)
+            except AWAY as error:
+                logger.warning("feeder waits error=%s", type(error).__name__)
+                stop.wait(RETRY_S)
+
+    def close(self) -> None:
+        with suppress(redis.RedisError):
+            self._lease.give_up()
+        self._publisher.close()
+        self._client.close()
+
+    def _pause(self, found: int | None, stop: threading.Event) -> None:
+        """Until there is news, but not long; whoever does not work takes no news."""
+        if found is None:
+            stop.wait(IDLE_S)
+        else:
+            self._client.blpop([NEWS_KEY], timeout=OPEN_S if found else IDLE_S)
+            stop.wait(LEAST_S)
+
+    def _tend_or_wait(self, run: str) -> None:
+        """What goes wrong with one run holds up no other: it is said, and tried again."""
+        self._not_before.pop(run, None)
+        try:
+            self._tend(run)
+        except Exception as error:  # noqa: BLE001  # whatever it was, the other runs go on
+            what = str(error) if isinstance(error, RunError) else f"{type(error).__name__} at {place_of(error)}"
+            logger.error("run not carried on run=%s error=%s", run, what)
+            self._not_before[run] = time.monotonic() + RETRY_S
+            if run in self._feedings:
+                with suppress(redis.RedisError):
+                    put_hint(self._client, run, self._feedings[run].hint(f"failing: {what}"))
+
+    def _tend(self, run: str) -> None:
+        try:
+            state = self._runs.state(run)
+        except NoSuchRun:
+            self._runs.close(run)
+            return
+        match state:
+            case "requested":
+                self._plan(run)
+            case "running":
+                self._carry(run)
+            case "paused":
+                self._stop(run, "paused")
+            case "cancelled":
+                if not self._stop(run, "cancelled"):
+                    self._runs.close(run)
+            case "finished":
+                self._runs.close(run)
+
+    def _plan(self, run: str) -> None:
+        """Plans a requested review when its segments are there; one that can have none is ended."""
+        self._not_before[run] = time.monotonic() + RETRY_S
+        request = self._runs.request(run)
+        if request is None:
+            return
+        try:
+            plan = self._plan_review(request, self._config, self._runs.storage)
+        except RunError as error:
+            logger.warning("review ended run=%s error=%s", run, error)
+            self._runs.mark(run, "cancelled", finish.FEEDER)
+            self._runs.close(run)
+            return
+        if plan is not None:
+            self._runs.put_plan(plan)
+            logger.info("review planned run=%s selected=%d", run, plan.selected)
+            self._carry(run)
+
+    def _carry(self, run: str) -> None:
+        if held(self._client, run):
+            release(self._client, run)
+        feeding = self._feedings.get(run)
+        if feeding is None:
+            plan = self._runs.plan(run)
+            feeding = Feeding(plan, self._runs, self._client, self._publisher, self._config.runs.window)
+            self._feedings[run] = feeding
+        feeding.look()
+        if feeding.finished:
+            put_hint(self._client, run, feeding.hint("writing the report"))
+            self._lease.hold(FINISHING_S)
+            self._finish(self._runs, feeding.plan, self._config)
+            del self._feedings[run]
+            return
+        waits = waits_for_checkpoints(feeding.plan, self._client)
+        if not waits:
+            feeding.audit()
+            feeding.feed()
+        put_hint(self._client, run, feeding.hint(waits))
+
+    def _stop(self, run: str, state: Held) -> bool:
+        """Asserts the hold and takes messages back; whether any are still with a worker."""
+        self._feedings.pop(run, None)
+        hold(self._client, run, state)
+        try:
+            lane = self._runs.plan(run).lane
+        except NoSuchRun:
+            return False
+        withdraw(self._client, lane, run)
+        return bool(under_way(self._client, lane, run))

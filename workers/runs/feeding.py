@@ -1,0 +1,187 @@
+"""One running run as the feeder carries it: which messages are out, what came back, what may be sent next.
+
+Nothing here is more than a memory of what the store says; a feeder that starts anew sends what is not done, and
+a message too many does nothing. It holds the batches that are on their way, never all of a run.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import redis
+
+from workers.publish import Publisher
+from workers.records import place_of
+from workers.runs.hold import under_way
+from workers.runs.messages import batch_task, segment_task
+from workers.runs.pace import Pace
+from workers.runs.progress import Hint
+from workers.runs.run import Item, Plan
+from workers.runs.store import Runs
+
+logger = logging.getLogger(__name__)
+
+AUDIT_S = 5.0
+"""When so long nothing was done, messages that nobody has are sent again."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    """A batch on its way: items that still need an outcome, how many got theirs, and the streams at its ends."""
+
+    due: set[int]
+    first: str
+    last: str
+    examined: int = 0
+
+
+class Feeding:
+    """The window of one run. Methods may raise what store and broker raise, and can then be called again."""
+
+    def __init__(self, plan: Plan, runs: Runs, client: redis.Redis, publisher: Publisher, window: int) -> None:
+        self.plan = plan
+        self._runs = runs
+        self._client = client
+        self._publisher = publisher
+        self._window = window
+        self._up_to = 0
+        self._beyond: set[int] = set()
+        self._batches: dict[int, _Batch] = {}
+        self._out: dict[str, float] = {}
+        self._segments_concluded = 0
+        self._pace = Pace()
+        self._moved_at = time.monotonic()
+
+    @property
+    def finished(self) -> bool:
+        """Every batch has its receipt."""
+        return self._up_to >= len(self.plan.batches)
+
+    @property
+    def outstanding(self) -> int:
+        """Messages sent and not yet seen done."""
+        return len(self._out)
+
+    def look(self) -> None:
+        """Takes note of what was done since the last look."""
+        self._see_receipts()
+        for number, batch in self._batches.items():
+            if batch.due:
+                self._see_outcomes(number, batch)
+        self._pace.note(time.monotonic(), self._done)
+
+    def feed(self) -> int:
+        """Sends what may be worked on, as far as the window allows; how many messages."""
+        before = len(self._out)
+        for number in self._open_batches():
+            batch = self._batches[number]
+            for index in sorted(batch.due):
+                if len(self._out) >= self._window:
+                    break
+                if (task := segment_task(self.plan.run, number, index)) not in self._out:
+                    self._publisher.send_reexamine(self.plan.run, number, index, self.plan.lane)
+                    self._sent(task)
+            task = batch_task(self.plan.run, number)
+            if not batch.due and task not in self._out and self._follows(number):
+                self._publisher.send_conclude(self.plan.run, number, self.plan.lane)
+                self._sent(task)
+        return len(self._out) - before
+
+    def audit(self) -> int:
+        """When nothing was done for a while: forgets messages that neither lane nor worker has; how many."""
+        now = time.monotonic()
+        if not self._out or now - self._moved_at < AUDIT_S:
+            return 0
+        self._moved_at = now
+        there = under_way(self._client, self.plan.lane, self.plan.run)
+        missing = {task for task, at in self._out.items() if task not in there and now - at > 1}
+        self.look()  # what was done and acknowledged meanwhile is not missing
+        lost = missing & set(self._out)
+        for task in lost:
+            del self._out[task]
+        if lost:
+            logger.info("messages sent again run=%s messages=%d", self.plan.run, len(lost))
+        return len(lost)
+
+    def hint(self, detail: str) -> Hint:
+        """Pace, and the time left; before there is a pace, what the plan expected."""
+        now, left = time.monotonic(), self.plan.selected - self._done
+        estimate = self.plan.estimate
+        eta_s = estimate.wall_s * left / max(1, self.plan.selected) if estimate is not None else None
+        rate = self._pace.rate(now)
+        if rate:
+            eta_s = left / rate
+        return Hint(
+            rate_per_s=None if rate is None else round(rate, 3),
+            eta_s=None if eta_s is None else round(eta_s, 1),
+            detail=detail,
+            at=datetime.now(UTC),
+        )
+
+    @property
+    def _done(self) -> int:
+        """Segments concluded, and those of open batches that have what they need for it."""
+        return self._segments_concluded + sum(batch.examined for batch in self._batches.values())
+
+    def _see_receipts(self) -> None:
+        new = self._runs.receipts(self.plan.run, after=self._up_to) - self._beyond
+        for number in new:
+            self._segments_concluded += self.plan.batches[number - 1]
+            self._out.pop(batch_task(self.plan.run, number), None)
+            for index in self._batches.pop(number).due if number in self._batches else ():
+                self._out.pop(segment_task(self.plan.run, number, index), None)
+        self._beyond |= new
+        while self._up_to + 1 in self._beyond:
+            self._up_to += 1
+            self._beyond.remove(self._up_to)
+        if new:
+            self._moved_at = time.monotonic()
+
+    def _see_outcomes(self, number: int, batch: _Batch) -> None:
+        there = batch.due & self._runs.outcomes(self.plan.run, number)
+        for index in there:
+            self._out.pop(segment_task(self.plan.run, number, index), None)
+        batch.due -= there
+        batch.examined += len(there)
+        if there:
+            self._moved_at = time.monotonic()
+
+    def _open_batches(self) -> Iterator[int]:
+        """Batches to work on, in order, opened on the way; no more at a time than messages may be out."""
+        for number in range(self._up_to + 1, len(self.plan.batches) + 1):
+            if number in self._beyond:
+                continue
+            if len(self._out) >= self._window:
+                return
+            if number not in self._batches:
+                if len(self._batches) >= self._window:
+                    return
+                self._batches[number] = self._opened(number)
+            yield number
+
+    def _opened(self, number: int) -> _Batch:
+        items = self._runs.batch(self.plan.run, number).items
+        due = {index for index, item in enumerate(items) if item.stages}
+        batch = _Batch(due, first=_stream(items[0]), last=_stream(items[-1]))
+        if batch.due:
+            self._see_outcomes(number, batch)
+        return batch
+
+    def _follows(self, number: int) -> bool:
+        """Whether the batch may be concluded: what came before of the stream that it begins with has its records."""
+        before = self._batches.get(number - 1)
+        return before is None or before.last != self._batches[number].first
+
+    def _sent(self, task: str) -> None:
+        if not self._out:
+            self._moved_at = time.monotonic()
+        self._out[task] = time.monotonic()
+
+
+def _stream(item: Item) -> str:
+    place = place_of(item.source)
+    return place.stream_id if place else ""

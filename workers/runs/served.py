@@ -1,0 +1,54 @@
+"""Whether any engine serves the checkpoints that a run's plan names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import redis
+
+from workers.runs.run import Plan
+
+ENGINE_KEY = "liverisk:engine:"
+"""Heartbeats, one a host."""
+SHOWN = 8
+"""Characters of a digest that a person needs."""
+
+
+def waits_for_checkpoints(plan: Plan, client: redis.Redis) -> str:
+    """What the run waits for, in one line; empty when an engine serves it, or none has lately said what it serves."""
+    if not plan.checkpoints:
+        return ""
+    engines = [_served(beat, plan.profile) for beat in _beats(client)]
+    lacking = [_lacking(plan, served) for served in engines]
+    return min(lacking, key=len) if lacking and all(lacking) else ""
+
+
+def _lacking(plan: Plan, served: Mapping[str, str]) -> str:
+    wrong = sorted(slot for slot, digest in plan.checkpoints.items() if served.get(slot) != digest)
+    if not wrong:
+        return ""
+    has = ", ".join(f"{slot} {served[slot][:SHOWN]}" if slot in served else f"no {slot}" for slot in wrong)
+    wants = ", ".join(f"{slot} {plan.checkpoints[slot][:SHOWN]}" for slot in wrong)
+    return f"waiting: the engine serves {has}; the plan wants {wants}"
+
+
+def _served(beat: Mapping[str, Any], profile: str) -> dict[str, str]:
+    """Slot -> digest, as this profile would be given them."""
+    slots = {**beat.get("slots", {}), **(beat.get("deep", {}) if profile == "deep" else {})}
+    return {slot: str(status.get("checkpoint", {}).get("digest", "")) for slot, status in slots.items()}
+
+
+def _beats(client: redis.Redis) -> list[dict[str, Any]]:
+    """The heartbeats of engines that are ready; what cannot be read is none."""
+    found = []
+    for key in client.scan_iter(match=f"{ENGINE_KEY}*", count=1000):
+        raw = client.get(key)
+        try:
+            beat = json.loads(raw) if isinstance(raw, bytes) else None
+        except ValueError:
+            continue
+        if isinstance(beat, dict) and beat.get("ready"):
+            found.append(beat)
+    return found
