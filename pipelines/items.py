@@ -18,9 +18,10 @@ SAMPLE_RATE_HZ = 16_000
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One decoded frame: uint8, height x width x 3, RGB."""
+    """One decoded frame: uint8, height x width x 3, RGB. `all_text`: read all that is written, not the largest only."""
 
     pixels: NDArray[np.uint8]
+    all_text: bool = False
 
 
 @dataclass(frozen=True, slots=True)

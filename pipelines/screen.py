@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from pipelines import coverage as why
 from pipelines.frames import Chosen, error_of, frame_coverage, picture_of
@@ -24,7 +25,8 @@ def examine_screen(
     if not frames:
         return (), Coverage(status="examined", reason=why.NO_INPUT)
     asked = [index for index, by in chosen.items() if index == by]
-    results = models.ask("ocr", [picture_of(frames[index]) for index in asked]) if asked else ()
+    pictures = [replace(picture_of(frames[index]), all_text=settings.all_screen_text) for index in asked]
+    results = models.ask("ocr", pictures) if asked else ()
     errors = {i: error_of(r) for i, r in zip(asked, results, strict=True) if not isinstance(r, ScreenText)}
     read = {i: r for i, r in zip(asked, results, strict=True) if isinstance(r, ScreenText)}
     failed = why.MODEL_FAILED if errors else None

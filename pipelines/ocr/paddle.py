@@ -29,6 +29,9 @@ DETECTOR_FILE = "det.onnx"
 RECOGNISER_FILE = "rec.onnx"
 """Carries its own character list; without one RapidOCR would look for it on the internet."""
 
+ALL_LINES = 100
+"""Even all of a frame's text is no more lines than this: a detector can be made to find hundreds."""
+
 Quadrilaterals = NDArray[np.float32]
 """n x 4 corners x (x, y), in pixels."""
 
@@ -58,7 +61,8 @@ class ScreenReader:
             return ScreenText(lines=())
         # The largest lines are what a viewer sees first.
         areas = np.array([cv2.contourArea(corners) for corners in found])
-        kept = found[np.sort(np.argsort(-areas, kind="stable")[: self.max_lines])]
+        most = max(self.max_lines, ALL_LINES) if picture.all_text else self.max_lines
+        kept = found[np.sort(np.argsort(-areas, kind="stable")[:most])]
         crops = [get_rotate_crop_image(image, corners.copy()) for corners in kept]
         read = self.recogniser(TextRecInput(img=crops))
         if not np.isfinite(read.scores).all():

@@ -359,7 +359,8 @@ def test_a_segment_between_talking_neighbours_is_silent_only_if_nobody_is_heard_
     assert (reaching.texts, reaching.coverage["speech"].reason) == ((), None)
 
 
-def test_a_deep_look_asks_for_its_beam() -> None:
+def test_a_deep_look_asks_for_its_beam_and_for_all_that_is_written() -> None:
     asked = models()
-    examine(segment(audio_s=10), asked, ExaminationSettings().for_profile("deep"))
+    examine(segment(frames=[frame(0, 10)], audio_s=10), asked, ExaminationSettings().for_profile("deep"))
     assert [clip.beam_size for clip in asked.asked["speech"] if isinstance(clip, Clip)] == [5]
+    assert [picture.all_text for picture in asked.asked["ocr"] if isinstance(picture, Picture)] == [True]

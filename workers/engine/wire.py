@@ -136,8 +136,9 @@ def _unpacked(message: bytes) -> dict[str, Any]:
 
 def _item_fields(item: Item) -> dict[str, object]:
     match item:
-        case Picture(pixels):
-            return {"picture": pixels.tobytes(), "height": pixels.shape[0], "width": pixels.shape[1]}
+        case Picture(pixels, all_text):
+            height, width = pixels.shape[:2]
+            return {"picture": pixels.tobytes(), "height": height, "width": width, "all_text": all_text}
         case Clip(samples, language, beam_size):
             return {"clip": samples.tobytes(), "language": language, "beam_size": beam_size}
         case Line(text):
@@ -147,7 +148,8 @@ def _item_fields(item: Item) -> dict[str, object]:
 def _item(fields: Mapping[str, Any]) -> Item:
     if "picture" in fields:
         pixels = np.frombuffer(fields["picture"], dtype=np.uint8)
-        return Picture(pixels.reshape(int(fields["height"]), int(fields["width"]), 3))
+        shaped = pixels.reshape(int(fields["height"]), int(fields["width"]), 3)
+        return Picture(shaped, all_text=bool(fields.get("all_text", False)))
     if "clip" in fields:
         beam_size = fields.get("beam_size")
         return Clip(

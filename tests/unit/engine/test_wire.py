@@ -21,11 +21,13 @@ ASK = Ask(slot="speech", digest="0" * 64, lane="live", remaining_s=1.5)
 SPAN = Span(start_s=0, end_s=1, text="你好", confidence=0.9, no_speech=0.1, compression=1.2)
 
 
-def test_a_picture_arrives_as_it_left() -> None:
+@pytest.mark.parametrize("all_text", [False, True])
+def test_a_picture_arrives_as_it_left(all_text: bool) -> None:
     pixels = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
-    head, (item,) = unpack_request(pack_request(ASK, [Picture(pixels)]))
+    head, (item,) = unpack_request(pack_request(ASK, [Picture(pixels, all_text)]))
     assert head == ASK
     assert isinstance(item, Picture)
+    assert item.all_text is all_text
     np.testing.assert_array_equal(item.pixels, pixels)
 
 

@@ -47,6 +47,11 @@ def test_only_the_largest_lines_are_read_and_the_rest_is_counted(tmp_path: Path)
     assert min(line.box[1] for line in found.lines) > 2 * 24 / 640
 
 
+def test_all_text_of_a_frame_is_read_when_that_is_asked_for(tmp_path: Path) -> None:
+    found = read(tmp_path, replace(frame(6), all_text=True), max_lines=4)
+    assert (len(found.lines), found.unread) == (6, 0)
+
+
 def test_a_line_that_was_found_and_read_as_nothing_stays_in_sight(tmp_path: Path) -> None:
     tiny.screen_reader(tmp_path)
     reader = load(tiny.card_of("screen-text", ("onnx",)), tmp_path, device="cpu", threads=1)
