@@ -7,13 +7,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from pipelines.policies import POLICIES_FILE, read_policies
 from tests.records import START
 from workers.runs.diff import COLUMNS, Diff, read_diff, save_changes, write_diff
 from workers.runs.run import Change, Named, Plan, Receipt, Request, Standing
 from workers.runs.store import NoSuchRun, RunError, Runs
-from workers.storage import Storage
+from workers.storage import Storage, StorageError
 
 RUN = "rescan-1"
 PREFIX = f"runs/{RUN}/"
@@ -162,3 +163,13 @@ def test_a_review_that_waits_to_be_planned_has_no_diff_yet(storage: Storage) -> 
 
     with pytest.raises(RunError, match="not planned yet"):
         read_diff(storage, "review-1")
+
+
+def test_a_file_that_the_store_refuses_is_one_line(storage: Storage, tmp_path: Path) -> None:
+    (tmp_path / "changes.csv").write_text("kind\n")
+    stranger = Storage(storage.settings.model_copy(update={"secret_key": SecretStr("not the key")}))
+
+    with pytest.raises(StorageError, match="put runs/") as caught:
+        stranger.put_file(f"{PREFIX}diff.csv", tmp_path / "changes.csv")
+
+    assert "\n" not in str(caught.value)
