@@ -6,7 +6,10 @@ never left out, and nothing here changes anything.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
@@ -21,12 +24,18 @@ from workers.config import Config
 from workers.lanes import LANES
 from workers.quarantine import PREFIX as QUARANTINE
 from workers.recent import Summary, summary
+from workers.runs.messages import headers_of
+from workers.runs.progress import progress
+from workers.runs.run import Progress
+from workers.runs.store import RunError, Runs
 from workers.storage import Storage, StorageError
 
 PATIENCE_S = 2.0
 REPLIES_S = 1.0
 """How long workers have to answer; all of it passes, as nobody knows how many there are."""
 ENGINE_KEY = "liverisk:engine:"
+FEEDER_KEY = "liverisk:feeder"
+"""There while a feeder holds the lease."""
 UNACKED = "unacked"
 """Where the broker's transport keeps messages that were delivered and not yet acknowledged."""
 
@@ -41,11 +50,15 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """`waiting` messages, and how many worker processes take from it; null where that could not be asked."""
+    """`waiting` messages, and how many worker processes take from it; null where that could not be asked.
+
+    `oldest_s` is how long the next segment has waited; null of an empty lane, or when its sender did not say.
+    """
 
     name: str
     waiting: int | None
     workers: int | None
+    oldest_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +112,10 @@ class Engine(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Null stands for "could not be asked"; an empty tuple for "asked, and there is none"."""
+    """Null stands for "could not be asked"; an empty tuple for "asked, and there is none".
+
+    `runs` are the open ones. Those in `runs_unread` are open, too, but could not be counted in time, or at all.
+    """
 
     at: datetime
     broker: Piece
@@ -110,6 +126,9 @@ class Status:
     engines: tuple[Engine, ...] | None
     recent: Summary | None
     quarantined: int | None
+    feeder: bool | None = None
+    runs: tuple[Progress, ...] | None = None
+    runs_unread: tuple[str, ...] = ()
 
     @property
     def reachable(self) -> bool:
@@ -122,8 +141,9 @@ class _Queue:
     """What the broker's store knows."""
 
     version: str
-    waiting: dict[str, int]
+    lanes: dict[str, tuple[int, float | None]]
     in_work: int
+    feeder: bool
     engines: tuple[Engine, ...]
     recent: Summary | None
 
@@ -131,8 +151,9 @@ class _Queue:
 def read_status(config: Config) -> Status:
     """Asks every piece. Never raises for one that is away."""
     queue: _Queue | None = None
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(2) as pool:
         stored = pool.submit(_quarantined, config)
+        going_on = pool.submit(_open_runs, config)
         try:
             queue = _queue(config)
             broker = Piece(True, queue.version)
@@ -140,20 +161,21 @@ def read_status(config: Config) -> Status:
             broker = Piece(False, type(error).__name__ if isinstance(error, redis.RedisError) else str(error))
         workers = _workers(config) if queue else None
         quarantined = stored.result()
+        runs, unread = going_on.result()
     taking = list(chain.from_iterable(worker.lanes for worker in workers or ()))
     return Status(
         at=datetime.now(UTC),
         broker=broker,
         store=Piece(False, quarantined) if isinstance(quarantined, str) else Piece(True, config.store.bucket),
-        lanes=tuple(
-            Lane(name, queue.waiting[name] if queue else None, taking.count(name) if workers is not None else None)
-            for name in LANES
-        ),
+        lanes=tuple(_lane(name, queue, None if workers is None else taking.count(name)) for name in LANES),
         in_work=queue.in_work if queue else None,
         workers=workers,
         engines=queue.engines if queue else None,
         recent=queue.recent if queue else None,
         quarantined=None if isinstance(quarantined, str) else quarantined,
+        feeder=queue.feeder if queue else None,
+        runs=runs,
+        runs_unread=unread,
     )
 
 
@@ -176,11 +198,26 @@ def _queue(config: Config) -> _Queue:
         info: dict[str, Any] = client.info("server")
         return _Queue(
             version=f"{info.get('server_name', 'redis')} {info.get('valkey_version') or info['redis_version']}",
-            waiting={lane: int(client.llen(lane)) for lane in LANES},
+            lanes={lane: (int(client.llen(lane)), _oldest_s(client, lane)) for lane in LANES},
             in_work=int(client.hlen(UNACKED)),
+            feeder=bool(client.exists(FEEDER_KEY)),
             engines=tuple(parse_engine(host, raw) for host, raw in beats if isinstance(raw, bytes)),
             recent=summary(client),
         )
+
+
+def _lane(name: str, queue: _Queue | None, workers: int | None) -> Lane:
+    waiting, oldest_s = queue.lanes[name] if queue else (None, None)
+    return Lane(name, waiting, workers, oldest_s)
+
+
+def _oldest_s(client: redis.Redis, lane: str) -> float | None:
+    """Age of the message that is next. The transport takes from the list's far end."""
+    raw = client.lindex(lane, -1)
+    queued_at = headers_of(raw).get("queued_at") if isinstance(raw, bytes) else None
+    if isinstance(queued_at, bool) or not isinstance(queued_at, int | float):
+        return None
+    return round(max(0.0, time.time() - queued_at), 1)
 
 
 def _workers(config: Config) -> tuple[Worker, ...] | None:
@@ -223,3 +260,38 @@ def _quarantined(config: Config) -> int | str:
         return sum(1 for _ in Storage(config.store).keys(QUARANTINE))
     except StorageError as error:
         return str(error)
+
+
+def _open_runs(config: Config) -> tuple[tuple[Progress, ...] | None, tuple[str, ...]]:
+    """Where each open run stands, and the names of those that nobody could tell within the patience."""
+    until = time.monotonic() + PATIENCE_S
+    runs, found, unread = Runs(Storage(config.store)), list[Progress](), list[str]()
+    try:
+        with _hints(config) as client:
+            for run in runs.open():
+                try:
+                    if time.monotonic() > until:
+                        raise RunError(run)
+                    found.append(progress(runs, run, client))
+                except RunError:
+                    unread.append(run)
+    except StorageError:
+        return None, ()
+    return tuple(found), tuple(unread)
+
+
+@contextmanager
+def _hints(config: Config) -> Iterator[redis.Redis | None]:
+    """The broker's store, where the feeder leaves rates; None where it does not answer."""
+    if config.broker.url is None:
+        yield None
+        return
+    with redis.Redis.from_url(
+        config.broker.url.get_secret_value(), socket_timeout=PATIENCE_S, socket_connect_timeout=PATIENCE_S
+    ) as client:
+        try:
+            client.ping()
+        except redis.RedisError:
+            yield None
+        else:
+            yield client

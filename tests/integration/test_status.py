@@ -5,19 +5,38 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
+import pytest
 import redis
 from pydantic import SecretStr
 
+from pipelines.policies import read_policies
 from tests.conftest import WaitUntil
-from tests.records import record, unexamined, verdict
+from tests.records import START, record, unexamined, verdict
 from workers.config import Config
 from workers.recent import note_done, summary
+from workers.runs.run import Batch, Item, Plan
+from workers.runs.store import Runs
 from workers.status import read_status
 from workers.storage import Storage
+
+
+def plan(run: str, *, batches: tuple[int, ...]) -> Plan:
+    return Plan(
+        schema="liverisk.plan",
+        run=run,
+        kind="rescan",
+        lane="rescan",
+        profile="live",
+        created_at=START,
+        by="tests",
+        policies=read_policies(),
+        batches=batches,
+    )
 
 
 @contextmanager
@@ -47,6 +66,38 @@ def test_lanes_unacknowledged_messages_and_quarantine_are_counted(
     assert found.reachable
     assert {lane.name: lane.waiting for lane in found.lanes} == {"live": 0, "review": 0, "rescan": 2}
     assert (found.in_work, found.quarantined, found.workers, found.engines) == (1, 1, (), ())
+
+
+def test_how_long_the_next_message_has_waited_is_read_from_its_header(
+    config: Config, storage: Storage, broker: redis.Redis
+) -> None:
+    now = time.time()
+    envelopes = [json.dumps({"body": "", "headers": {"queued_at": now - age_s}}) for age_s in (90, 60, 30)]
+    broker.lpush("live", *envelopes)  # as the transport does: the newest first in the list
+    broker.lpush("review", "no message")
+
+    ages = {lane.name: lane.oldest_s for lane in read_status(config).lanes}
+
+    assert ages["live"] == pytest.approx(90, abs=20)
+    assert (ages["review"], ages["rescan"]) == (None, None)
+
+
+def test_a_feeder_is_there_while_its_lease_lives(config: Config, storage: Storage, broker: redis.Redis) -> None:
+    broker.set("liverisk:feeder", "token", ex=60)
+    assert read_status(config).feeder is True
+
+
+def test_open_runs_are_listed_with_their_counts_and_unreadable_ones_by_name(config: Config, storage: Storage) -> None:
+    runs = Runs(storage)
+    runs.put_batch("rescan-1", Batch(number=1, items=(Item(source="records/a"), Item(source="records/b"))))
+    runs.put_plan(plan("rescan-1", batches=(2,)))
+    storage.put("runs/open/rescan-2", b"")
+
+    found = read_status(config)
+
+    assert found.runs is not None
+    assert [(one.run, one.state, one.done, one.waiting) for one in found.runs] == [("rescan-1", "running", 0, 2)]
+    assert found.runs_unread == ("rescan-2",)
 
 
 def test_a_worker_is_listed_with_the_lanes_it_takes(config: Config, storage: Storage, wait_until: WaitUntil) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from workers.config import Config
     from workers.recent import Summary
+    from workers.runs.run import Progress
     from workers.status import Engine, Lane, Status, Worker
 
 EVERY_S = 2.0
@@ -27,7 +28,7 @@ EVERY_S = 2.0
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a look.")
 @click.pass_obj
 def status(chosen: Path | None, watch: bool, as_json: bool) -> None:
-    """Print lanes, workers, engines, slots and coverage. Ends with 3 when broker or store is unreachable."""
+    """Print lanes, workers, engines, slots, open runs and coverage. Ends with 3 when broker or store is unreachable."""
     from workers.status import read_status
 
     config = configured(chosen)
@@ -57,6 +58,7 @@ def screen(found: Status) -> Iterator[str]:
                 f"{'  slot':<8} {name}: {slot.checkpoint.id}@{slot.checkpoint.digest[:12]} {slot.checkpoint.session}, "
                 f"{slot.items} items in {slot.batches} batches, {slot.failed} failed, {slot.waiting} waiting"
             )
+    yield from _runs(found)
     yield from _recent(found.recent) if found.broker.answers else _rows("recent", None)
     yield f"quarantine {_number(found.quarantined)}"
 
@@ -94,9 +96,10 @@ def _rows(name: str, lines: list[str] | None) -> Iterator[str]:
 
 
 def _lane(lane: Lane) -> str:
+    oldest = "" if lane.oldest_s is None else f", the oldest for {_spell(lane.oldest_s)}"
     takers = "" if lane.workers is None else f", taken by {lane.workers} workers"
     alarm = "  NOBODY TAKES IT" if lane.workers == 0 and lane.waiting else ""
-    return f"{lane.name:<7} {_number(lane.waiting)} waiting{takers}{alarm}"
+    return f"{lane.name:<7} {_number(lane.waiting)} waiting{oldest}{takers}{alarm}"
 
 
 def _worker(worker: Worker) -> str:
@@ -111,6 +114,31 @@ def _engine(engine: Engine) -> str:
     ready = "ready" if engine.ready else f"NOT READY {engine.progress}".rstrip()
     attached = _number(engine.attached)
     return f"{engine.host}  {ready}, {engine.device}, {memory}, pid {_number(engine.pid)}, {attached} attached"
+
+
+def _runs(found: Status) -> Iterator[str]:
+    """Whoever feeds, then the open runs; an alarm when there are some and nobody feeds them."""
+    waits = bool(found.runs or found.runs_unread)
+    fed = {True: "running", None: "NOT ANSWERING"}.get(found.feeder, "NONE, RUNS WAIT" if waits else "none")
+    yield f"{'feeder':<8} {fed}"
+    yield from _rows("run", None if found.runs is None else [_run(one) for one in found.runs])
+    yield from (f"{'run':<8} {run}  NOT READ" for run in found.runs_unread)
+
+
+def _run(one: Progress) -> str:
+    counts = f", {one.done} of {one.selected}" if one.selected else ""
+    fused = f", {one.examined} more examined" if one.examined else ""
+    rate = "" if one.rate_per_s is None else f", {one.rate_per_s:.1f} a second"
+    eta = "" if one.eta_s is None else f", {_spell(one.eta_s)} to go"
+    said = f"; {one.detail}" if one.detail else ""
+    return f"{one.run}  {one.state}, lane {one.lane}{counts}{fused}{rate}{eta}{said}"
+
+
+def _spell(seconds: float) -> str:
+    """`48 s`, `12 min`, `3.5 h`."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _recent(summary: Summary | None) -> Iterator[str]:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from workers.cli.status import screen
 from workers.lanes import LANES
+from workers.runs.run import Progress
 from workers.status import Lane, Piece, Status, parse_engine
 
 AWAY = Status(
@@ -18,12 +20,29 @@ AWAY = Status(
     quarantined=None,
 )
 
+RESCAN = Progress(
+    run="rescan-1",
+    kind="rescan",
+    state="running",
+    lane="rescan",
+    selected=300,
+    recorded=100,
+    unexaminable=2,
+    examined=8,
+    waiting=190,
+    changes=5,
+    created_at=datetime(2026, 3, 10, 19, tzinfo=UTC),
+    rate_per_s=1.5,
+    eta_s=132.0,
+    detail="waiting for the engine",
+)
+
 
 def test_pieces_that_do_not_answer_are_shown_as_such() -> None:
     lines = list(screen(AWAY))
 
     silent = [line.split()[0] for line in lines if "NOT ANSWERING" in line]
-    assert silent == ["broker", "store", "worker", "engine", "recent"]
+    assert silent == ["broker", "store", "worker", "engine", "feeder", "run", "recent"]
     assert not AWAY.reachable
     for lane in LANES:
         assert any(lane in line and "?" in line for line in lines)
@@ -39,3 +58,35 @@ def test_a_heartbeat_that_cannot_be_read_is_an_engine_that_is_not_ready() -> Non
     engine = parse_engine("host-1", b"not json")
 
     assert (engine.host, engine.ready, engine.readable) == ("host-1", False, False)
+
+
+def test_an_open_run_is_one_line_with_how_far_it_is_and_what_it_waits_for() -> None:
+    lines = list(screen(replace(AWAY, feeder=True, runs=(RESCAN,))))
+
+    assert (
+        "run      rescan-1  running, lane rescan, 102 of 300, 8 more examined, 1.5 a second, 2 min to go; "
+        "waiting for the engine"
+    ) in lines
+    assert "feeder   running" in lines
+
+
+def test_open_runs_that_nobody_feeds_raise_an_alarm() -> None:
+    assert "feeder   NONE, RUNS WAIT" in screen(replace(AWAY, feeder=False, runs=(RESCAN,)))
+    assert "feeder   none" in screen(replace(AWAY, feeder=False, runs=()))
+
+
+def test_a_run_that_could_not_be_read_is_named() -> None:
+    lines = list(screen(replace(AWAY, feeder=True, runs=(), runs_unread=("rescan-2",))))
+
+    assert "run      rescan-2  NOT READ" in lines
+
+
+def test_a_lane_says_how_long_its_next_segment_has_waited() -> None:
+    lanes = (Lane("live", 3, 1, 45.2), Lane("review", 1, 1, 7300.0), Lane("rescan", 0, 1))
+
+    shown = [line for line in screen(replace(AWAY, lanes=lanes)) if line.startswith("lane")]
+    assert ["the oldest for 45 s" in shown[0], "the oldest for 2.0 h" in shown[1], "oldest" in shown[2]] == [
+        True,
+        True,
+        False,
+    ]
