@@ -190,4 +190,4 @@ def test_records_that_cannot_be_read_are_told_in_the_plan(
     storage.put(key := "records/date=2026-03-10/stream=room-3/damaged/live.json", b"{}")
     plan = prepare_rescan(config, storage, RescanOrder(reuse=True))
     assert plan.selected == 5
-    assert plan.selection["unreadable"].startswith(f"1, the first: {key}")
+    assert plan.selection["unreadable"].startswith(f"1 records cannot be read, the first: {key}")

@@ -13,15 +13,17 @@ from pipelines.policies import Policies, read_policies
 from pipelines.record import STAGES, Stage
 from pipelines.strict import Sha256
 from workers.config import Config
-from workers.records import Progress, RecordError
+from workers.records import Progress
 from workers.runs.run import BATCH_SEGMENTS, Batch, Estimate, Item, Plan, new_run_id
-from workers.runs.selection import Chosen, Selection, WrongSelection, chosen, why_nothing
+from workers.runs.selection import Chosen, Found, Selection, WrongSelection, chosen, why_nothing
 from workers.runs.store import PREFIX, Runs
 from workers.runs.today import todays_digests
 from workers.storage import Storage
 
 CONCLUDE_S: Final = 0.025
 """Fusing one segment anew and writing its record, in seconds of one worker."""
+NAMED: Final = 10
+"""Segments that a plan names at most, of those it leaves out."""
 _KIND: Final[Mapping[Stage, str]] = {"frames": "vision", "speech": "speech", "screen": "ocr", "text": "text"}
 """Stage -> what the names of its slots begin with."""
 _MEASURED_AS: Final[Mapping[Stage, str]] = {"frames": "frames", "speech": "speech", "screen": "screen", "text": "chat"}
@@ -154,7 +156,20 @@ def prepare_rescan(config: Config, storage: Storage, order: RescanOrder, *, tell
             runs.put_batch(run, Batch(number=len(sizes), items=items))
     if not sizes:
         raise why_nothing(storage, order.selection)
-    slots = target.slots(tally.stages)
+    return plan_of(config, order, target, tally, run=run, sizes=sizes, left_out=left_out(found))
+
+
+def plan_of(
+    config: Config,
+    order: RescanOrder,
+    target: Target,
+    tally: Tally,
+    *,
+    run: str,
+    sizes: Sequence[int],
+    left_out: Mapping[str, str],
+) -> Plan:
+    """The plan of batches of these sizes, whose segments were counted."""
     return Plan(
         schema="liverisk.plan",
         run=run,
@@ -164,9 +179,9 @@ def prepare_rescan(config: Config, storage: Storage, order: RescanOrder, *, tell
         created_at=datetime.now(UTC),
         by=order.by,
         reason=order.reason,
-        selection=_asked(order, found.unreadable),
+        selection=_asked(order) | dict(left_out),
         policies=target.policies,
-        checkpoints={slot: target.digests[slot] for slot in sorted(slots)},
+        checkpoints={slot: target.digests[slot] for slot in sorted(target.slots(tally.stages))},
         batches=tuple(sizes),
         stages={stage: tally.stages[stage] for stage in STAGES if tally.stages[stage]},
         estimate=tally.estimate(config),
@@ -187,10 +202,20 @@ def drop_plan(storage: Storage, plan: Plan) -> None:
         storage.delete(f"{PREFIX}{plan.run}/batches/{number:06d}.json")
 
 
-def _asked(order: RescanOrder, unreadable: Sequence[RecordError]) -> dict[str, str]:
+def left_out(found: Found) -> dict[str, str]:
+    """What was asked for, or may have been, and is not in the selection; once its segments were taken."""
+    missing = sorted(found.absent)
+    told = {
+        "unreadable": (len(found.unreadable), str(next(iter(found.unreadable), ""))),
+        "absent": (len(missing), ", ".join("/".join(names) for names in missing[:NAMED])),
+    }
+    words = {"unreadable": "records cannot be read, the first: ", "absent": "listed segments have no record: "}
+    return {name: f"{count} {words[name]}{first}" for name, (count, first) in told.items() if count}
+
+
+def _asked(order: RescanOrder) -> dict[str, str]:
     flags = {"full": order.full, "reuse": order.reuse, "urgent": order.urgent}
-    left_out = {"unreadable": f"{len(unreadable)}, the first: {unreadable[0]}"} if unreadable else {}
-    return order.selection.asked() | {name: "yes" for name, given in flags.items() if given} | left_out
+    return order.selection.asked() | {name: "yes" for name, given in flags.items() if given}
 
 
 def _batches(segments: Iterable[Chosen], target: Target, tally: Tally) -> Iterator[tuple[Item, ...]]:

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
@@ -94,10 +94,14 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The selection while it is read, by stream and time. `unreadable` records may or may not belong to it."""
+    """The selection while it is read, by stream and time. `unreadable` records may or may not belong to it.
+
+    Segments that were listed leave `absent` as they are found: what is in it at the end has no such record.
+    """
 
     segments: Iterator[Chosen]
-    unreadable: tuple[RecordError, ...] = field(default=())
+    unreadable: tuple[RecordError, ...]
+    absent: set[Segment]
 
 
 @contextmanager
@@ -116,8 +120,9 @@ def chosen(storage: Storage, selection: Selection, *, tell: Progress | None = No
     bounds = Bounds(selection.since, selection.until)
     try:
         with reading(storage, _query(selection), bounds=bounds, tell=tell) as answer:
-            found = map(_chosen, answer.rows)
-            yield Found(found if selection.segments is None else _listed(found, selection.segments), answer.unreadable)
+            segments, absent = map(_chosen, answer.rows), set(selection.segments or ())
+            listed = segments if selection.segments is None else _listed(segments, selection.segments, absent)
+            yield Found(listed, answer.unreadable, absent)
     except QueryError as error:
         raise WrongSelection(f"--where: {error}" if selection.where else str(error)) from None
 
@@ -245,8 +250,12 @@ def _pinned(checkpoint: str) -> str:
     return f"contains(one, {quoted('@' + found['digest'])})"
 
 
-def _listed(found: Iterator[Chosen], segments: frozenset[Segment]) -> Iterator[Chosen]:
-    return (one for one in found if (one.stream_id, one.segment_id) in segments)
+def _listed(found: Iterator[Chosen], segments: frozenset[Segment], absent: set[Segment]) -> Iterator[Chosen]:
+    for one in found:
+        name = one.stream_id, one.segment_id
+        if name in segments:
+            absent.discard(name)
+            yield one
 
 
 def _chosen(row: tuple[Any, ...]) -> Chosen:

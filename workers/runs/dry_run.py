@@ -1,0 +1,242 @@
+"""What a rescan would do, without doing it: what runs again, what that costs, what would change.
+
+A sample spread evenly over the selection goes the way of a real segment up to its record, which is not written.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+from pipelines.record import STAGES, Record, Stage
+from pipelines.reexamine import MEDIA_EXPIRED
+from pipelines.strict import Sha256, Strict
+from workers.classify import Bench
+from workers.config import Config
+from workers.engine.errors import EngineUnavailable
+from workers.records import Progress, RecordError, read_record
+from workers.runs.changes import changes_between
+from workers.runs.derive import derived
+from workers.runs.history import Fuser, speaking, stream_history
+from workers.runs.planning import CONCLUDE_S, RescanOrder, Tally, left_out, plan_of, stages_of, target_of
+from workers.runs.reexamination import PUT_BACK, outcome_of
+from workers.runs.run import CHANGE_KINDS, Change, ChangeKind, Estimate, Item, Outcome, Plan
+from workers.runs.selection import chosen, why_nothing
+from workers.storage import ObjectMissing, Storage
+
+RUN: Final = "rescan-dry-run"
+BUSIEST = 10
+ENGINE_PATIENCE_S = 2.0
+
+
+class Forecast(Strict):
+    """`stages` and `reused` count segments of the selection; everything from `sampled` to `unexaminable` the sample.
+
+    `unknown` says what could not be found out, and why. `unchanged` segments have the models and policies that they
+    would get. `estimate` is of the whole run, from as many segments as it says.
+    """
+
+    selected: int
+    streams: int
+    busiest: dict[str, int]
+    stages: dict[Stage, int]
+    reused: dict[Stage, int]
+    unchanged: int
+    policies: Sha256
+    checkpoints: dict[str, Sha256]
+    estimate: Estimate | None
+    sampled: int
+    segments_changed: int
+    changes: dict[ChangeKind, int]
+    by_policy: dict[str, dict[ChangeKind, int]]
+    media_expired: int
+    unexaminable: int
+    left_out: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Spread:
+    """Keeps between `size` and twice as many of a stream of items, evenly apart, however long it becomes."""
+
+    size: int
+    kept: list[Item] = field(default_factory=list)
+    _stride: int = 1
+    _seen: int = 0
+
+    def add(self, item: Item) -> None:
+        if self.size and self._seen % self._stride == 0:
+            self.kept.append(item)
+            if len(self.kept) == 2 * self.size:
+                self.kept, self._stride = self.kept[::2], 2 * self._stride
+        self._seen += 1
+
+    def drawn(self) -> list[Item]:
+        """At most `size`, the middle ones of as many equal parts."""
+        count = min(self.size, len(self.kept))
+        return [self.kept[(2 * index + 1) * len(self.kept) // (2 * count)] for index in range(count)]
+
+
+@dataclass(slots=True)
+class _Trial:
+    """What became of the sample. `examined` segments went through the models, which took so long."""
+
+    concluded: int = 0
+    examined: int = 0
+    engine_s: float = 0
+    wall_s: float = 0
+    media_expired: int = 0
+    unexaminable: int = 0
+    changed: list[tuple[Change, ...]] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+
+
+def forecast(
+    config: Config, storage: Storage, order: RescanOrder, *, sample: int = 20, tell: Progress | None = None
+) -> Forecast:
+    """Counts the selection and tries `sample` of it; writes nothing. Raises as `prepare_rescan`, and `ConfigError`."""
+    target, tally, spread = target_of(config, order), Tally(), _Spread(sample)
+    with chosen(storage, order.selection, tell=tell) as found:
+        for one in found.segments:
+            stages = stages_of(one, target)
+            tally.add(one, stages, target)
+            spread.add(Item(source=one.key, stages=stages))
+    if not tally.segments:
+        raise why_nothing(storage, order.selection)
+    sizes = [tally.segments]
+    plan = plan_of(config, order, target, tally, run=RUN, sizes=sizes, left_out=left_out(found))
+    trial = _tried(spread.drawn(), plan, config)
+    counted = [change for changes in trial.changed for change in changes]
+    return Forecast(
+        selected=tally.segments,
+        streams=len(tally.streams),
+        busiest=dict(tally.streams.most_common(BUSIEST)),
+        stages=plan.stages,
+        reused={stage: tally.with_input[stage] - tally.stages[stage] for stage in STAGES if tally.with_input[stage]},
+        unchanged=tally.unchanged,
+        policies=plan.policies.digest,
+        checkpoints=plan.checkpoints,
+        estimate=_estimate(tally, trial, plan.estimate),
+        sampled=trial.concluded,
+        segments_changed=sum(map(bool, trial.changed)),
+        changes=_by_kind(counted),
+        by_policy=_by_policy(counted),
+        media_expired=trial.media_expired,
+        unexaminable=trial.unexaminable,
+        left_out=tuple(left_out(found).values()),
+        unknown=tuple(trial.unknown),
+    )
+
+
+def _estimate(tally: Tally, trial: _Trial, recorded: Estimate | None) -> Estimate | None:
+    """From the sample where models had to run and did; otherwise from what the records say they took."""
+    if not (tally.again and trial.examined):
+        return recorded
+    each = tally.again / trial.examined
+    wall_s = trial.wall_s * each + tally.segments * CONCLUDE_S
+    return Estimate(sampled=trial.examined, engine_s=round(trial.engine_s * each, 2), wall_s=round(wall_s, 2))
+
+
+def _tried(items: Sequence[Item], plan: Plan, config: Config) -> _Trial:
+    bench, trial = Bench.open(config), _Trial()
+    try:
+        outcomes = _examined(items, plan, bench, trial)
+        fuser = Fuser.of(plan.policies, bench.labels)
+        for item in items:
+            outcome = outcomes.get(item.source)
+            if outcome is not None:
+                trial.media_expired += MEDIA_EXPIRED in outcome.reused.values()
+                _conclude(item, outcome, plan, fuser, bench, trial)
+    finally:
+        bench.engine.close()
+        bench.redis.close()
+    return trial
+
+
+def _examined(items: Sequence[Item], plan: Plan, bench: Bench, trial: _Trial) -> Mapping[str, Outcome]:
+    """The outcome of each source that could be tried: as many at a time as a worker has in hand."""
+    outcomes = {item.source: Outcome() for item in items if not item.stages}
+    due = [item for item in items if item.stages]
+    if not due:
+        return outcomes
+    if problem := _no_engine(plan, bench):
+        trial.unknown.append(f"{problem}: what models would find anew, and what they would take, was not tried")
+        return outcomes
+    before, started = _busy_s(bench), time.monotonic()
+    with ThreadPoolExecutor(bench.config.worker.concurrency, thread_name_prefix="sample") as pool:
+        found = list(pool.map(partial(_outcome, plan=plan, bench=bench), due))
+    trial.wall_s, trial.engine_s = time.monotonic() - started, _busy_s(bench) - before
+    done = {item.source: one for item, one in zip(due, found, strict=True) if isinstance(one, Outcome)}
+    failures = Counter(one for one in found if isinstance(one, str))
+    trial.examined = len(done)
+    trial.unknown += [
+        f"{count} of {len(due)} sampled segments could not be tried: {name}" for name, count in failures.items()
+    ]
+    return outcomes | done
+
+
+def _outcome(item: Item, *, plan: Plan, bench: Bench) -> Outcome | str:
+    try:
+        return outcome_of(plan, item, bench, last=True)
+    except PUT_BACK as error:
+        return type(error).__name__
+
+
+def _no_engine(plan: Plan, bench: Bench) -> str | None:
+    """Why the models cannot be asked, if they cannot."""
+    try:
+        status = bench.engine.status(timeout_s=ENGINE_PATIENCE_S)
+    except EngineUnavailable:
+        return "no engine answers here"
+    if not status.ready:
+        return "the engine is not ready"
+    served = {slot: one.checkpoint.digest for slot, one in status.slots.items()}
+    others = [slot for slot, digest in plan.checkpoints.items() if served.get(slot) != digest]
+    return (
+        f"the engine serves another checkpoint of {', '.join(others)} than the configuration says" if others else None
+    )
+
+
+def _busy_s(bench: Bench) -> float:
+    try:
+        return sum(slot.bulk_busy_s for slot in bench.engine.status(timeout_s=ENGINE_PATIENCE_S).slots.values())
+    except EngineUnavailable:
+        return 0.0
+
+
+def _conclude(item: Item, outcome: Outcome, plan: Plan, fuser: Fuser, bench: Bench, trial: _Trial) -> None:
+    """Fuses one segment with what its stream's records say of the time before it; nothing of the run is stored."""
+    try:
+        source = read_record(bench.storage, item.source)
+        record = _new(source, item, outcome, plan, fuser, bench)
+    except (RecordError, ObjectMissing, ArithmeticError, LookupError, TypeError, ValueError):
+        trial.unexaminable += 1
+    else:
+        trial.changed.append(changes_between(source, record))
+    trial.concluded += 1
+
+
+def _new(source: Record, item: Item, outcome: Outcome, plan: Plan, fuser: Fuser, bench: Bench) -> Record:
+    since = source.captured_at - timedelta(seconds=plan.policies.fusion.lookback_s(plan.profile))
+    prefer = speaking(bench.storage, plan, [item.source])
+    history = stream_history(bench.storage, source.stream_id, since, source.captured_at, fuser, prefer=prefer)
+    settings = bench.config.examination.for_profile(plan.profile)
+    return derived(source, item, outcome, plan, fuser, history, settings=settings, worker=bench.worker)
+
+
+def _by_kind(changes: Sequence[Change]) -> dict[ChangeKind, int]:
+    counts = Counter(change.kind for change in changes)
+    return {kind: counts[kind] for kind in CHANGE_KINDS if counts[kind]}
+
+
+def _by_policy(changes: Sequence[Change]) -> dict[str, dict[ChangeKind, int]]:
+    grouped: defaultdict[str, list[Change]] = defaultdict(list)
+    for change in changes:
+        grouped[change.policy].append(change)
+    return {policy: _by_kind(of_policy) for policy, of_policy in sorted(grouped.items())}
