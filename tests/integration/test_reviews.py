@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import re
+import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import cv2
@@ -20,7 +22,7 @@ from pipelines.policies import read_policies
 from pipelines.record import FrameObservation, Record, TextObservation
 from tests import records
 from tests.segments import jpeg
-from workers.config import Config
+from workers.config import Config, load_config
 from workers.records import key_of, write_record
 from workers.runs.changes import changes_between
 from workers.runs.packet import Packet, packet_key, page_key, read_packet, write_packet
@@ -28,6 +30,7 @@ from workers.runs.packet_page import packet_page
 from workers.runs.reviews import ask_for_review, automatic_run, plan_review, request_review
 from workers.runs.run import Batch, Item, Plan, Receipt, Request
 from workers.runs.store import RunError, Runs
+from workers.stack.services import Services
 from workers.storage import Storage
 
 FLAGGED = records.verdict("scam", "high", evidence=[records.chat_evidence("add me")])
@@ -315,65 +318,77 @@ def concluded(runs: Runs, live: Sequence[Record], deep: Sequence[Record]) -> Pla
     return plan
 
 
-@pytest.fixture
-def packet(runs: Runs) -> Packet:
-    runs.storage.put(FRAME, jpeg(1, side=320))
-    return write_packet(runs, concluded(runs, *passes()))
+@dataclass(frozen=True)
+class Done:
+    """A finished review, read by several tests and changed by none."""
+
+    runs: Runs
+    packet: Packet
+    html: str
 
 
-def test_the_packet_says_what_live_had_missed(packet: Packet) -> None:
-    assert [(one.kind, one.policy, one.segments) for one in packet.found] == [("flagged", "sexual", 1)]
-    assert [one.text for one in packet.texts if one.missed] == ["send ten coins to my second account"]
-    assert [one.live for one in packet.texts] == ["same", "same", "new", "same"]
-    assert [one.at for one in packet.pictures if one.missed] == [
-        records.START + timedelta(seconds=20),
-        records.START + timedelta(seconds=25),
-    ]
-
-
-def test_a_hit_has_its_policy_label_and_how_its_form_came_about(packet: Packet) -> None:
-    (hit, chain) = next((one.hits[0], one.chain) for one in packet.texts if one.text.startswith("ＡＤＤ"))
-
-    assert (hit.policy, hit.label, hit.missed) == ("scam", "text.risk/scam", False)
-    assert chain == ("compatibility", "case", "space")
-
-
-def test_both_passes_have_their_timeline_and_coverage(packet: Packet) -> None:
-    assert {one.policy for one in packet.live.timeline if one.policy} == {"scam"}
-    assert {one.policy for one in packet.deep.timeline if one.policy} == {"scam", "sexual"}
-    assert packet.deep.coverage["frames"].segments == {"examined": 3}
-
-
-def test_the_packet_is_stored_once(packet: Packet, runs: Runs) -> None:
-    again = write_packet(runs, runs.plan(RUN))
-
-    assert again == packet == read_packet(runs.storage, RUN)
-    assert runs.storage.exists(packet_key(RUN))
-    assert runs.storage.exists(page_key(RUN))
+@pytest.fixture(scope="module")
+def done(services: Services) -> Done:
+    storage = Storage(services.config(load_config(environment={}), bucket=f"test-{uuid.uuid4().hex[:16]}").store)
+    storage.make_bucket()
+    storage.put(FRAME, jpeg(1, side=320))
+    made = write_packet(Runs(storage), concluded(Runs(storage), *passes()))
+    return Done(Runs(storage), made, page(Runs(storage)))
 
 
 def page(runs: Runs) -> str:
     return runs.storage.get(page_key(RUN)).decode()
 
 
-def test_the_page_says_first_what_live_had_missed(packet: Packet, runs: Runs) -> None:
-    html = page(runs)
-
-    assert html.index("found what live had missed") < html.index("Timeline") < html.index("What was said and written")
-    assert "Sexual content in 1 segment" in html
-    assert "<mark>send ten coins to my second account</mark>" in html
-
-
-def test_the_page_loads_and_runs_nothing(packet: Packet, runs: Runs) -> None:
-    html = page(runs)
-
-    assert re.findall(r'(?:src|href|action)="(?!data:)[^"]*"', html) == []
-    assert not re.search(r"url\(|@import|<script|<link|<iframe", html)
+def test_the_packet_says_what_live_had_missed(done: Done) -> None:
+    assert [(one.kind, one.policy, one.segments) for one in done.packet.found] == [("flagged", "sexual", 1)]
+    assert [one.text for one in done.packet.texts if one.missed] == ["send ten coins to my second account"]
+    assert [one.live for one in done.packet.texts] == ["same", "same", "new", "same"]
+    assert [one.at for one in done.packet.pictures if one.missed] == [
+        records.START + timedelta(seconds=20),
+        records.START + timedelta(seconds=25),
+    ]
 
 
-def test_what_streamers_write_is_no_markup_of_the_page(packet: Packet, runs: Runs) -> None:
-    assert "<b>now" not in page(runs)
-    assert "ＡＤＤ  me &lt;b&gt;now&lt;/b&gt;" in page(runs)
+def test_a_hit_has_its_policy_label_and_how_its_form_came_about(done: Done) -> None:
+    (hit, chain) = next((one.hits[0], one.chain) for one in done.packet.texts if one.text.startswith("ＡＤＤ"))
+
+    assert (hit.policy, hit.label, hit.missed) == ("scam", "text.risk/scam", False)
+    assert chain == ("compatibility", "case", "space")
+
+
+def test_both_passes_have_their_timeline_and_coverage(done: Done) -> None:
+    assert {one.policy for one in done.packet.live.timeline if one.policy} == {"scam"}
+    assert {one.policy for one in done.packet.deep.timeline if one.policy} == {"scam", "sexual"}
+    assert done.packet.deep.coverage["frames"].segments == {"examined": 3}
+
+
+def test_the_packet_is_stored_once(done: Done) -> None:
+    again = write_packet(done.runs, done.runs.plan(RUN))
+
+    assert again == done.packet == read_packet(done.runs.storage, RUN)
+    assert done.runs.storage.exists(packet_key(RUN))
+    assert done.runs.storage.exists(page_key(RUN))
+
+
+def test_the_page_says_first_what_live_had_missed(done: Done) -> None:
+    assert (
+        done.html.index("found what live had missed")
+        < done.html.index("Timeline")
+        < done.html.index("What was said and written")
+    )
+    assert "Sexual content in 1 segment" in done.html
+    assert "<mark>send ten coins to my second account</mark>" in done.html
+
+
+def test_the_page_loads_and_runs_nothing(done: Done) -> None:
+    assert re.findall(r'(?:src|href|action)="(?!data:)[^"]*"', done.html) == []
+    assert not re.search(r"url\(|@import|<script|<link|<iframe", done.html)
+
+
+def test_what_streamers_write_is_no_markup_of_the_page(done: Done) -> None:
+    assert "<b>now" not in done.html
+    assert "ＡＤＤ  me &lt;b&gt;now&lt;/b&gt;" in done.html
 
 
 def drawn(html: str) -> list[NDArray[np.uint8]]:
@@ -383,23 +398,22 @@ def drawn(html: str) -> list[NDArray[np.uint8]]:
     return [np.asarray(one, dtype=np.uint8) for one in decoded]
 
 
-def test_frames_come_last_and_blurred(packet: Packet, runs: Runs) -> None:
-    html = page(runs)
-    (picture,) = drawn(html)
+def test_frames_come_last_and_blurred(done: Done) -> None:
+    (picture,) = drawn(done.html)
 
-    assert html.index("<img") > html.index("What was said and written")
+    assert done.html.index("<img") > done.html.index("What was said and written")
     assert picture.ndim == 2, "grey"
     assert max(picture.shape) <= 160
     original = decode_image(jpeg(1, side=320), max_side_px=160).pixels[..., 0]
     assert cv2.Laplacian(picture, cv2.CV_64F).var() < 0.01 * cv2.Laplacian(original, cv2.CV_64F).var()
 
 
-def test_a_frame_that_expired_is_said_to_be_gone(packet: Packet, runs: Runs) -> None:
-    assert page(runs).count("no longer in the store") == 1
+def test_a_frame_that_expired_is_said_to_be_gone(done: Done) -> None:
+    assert done.html.count("no longer in the store") == 1
 
 
-def test_originals_are_shown_only_when_asked_for(packet: Packet, runs: Runs) -> None:
-    html = packet_page(packet, runs.storage, originals=True)
+def test_originals_are_shown_only_when_asked_for(done: Done) -> None:
+    html = packet_page(done.packet, done.runs.storage, originals=True)
 
     (picture,) = drawn(html)
     assert picture.shape == (320, 320, 3)
