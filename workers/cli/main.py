@@ -22,6 +22,7 @@ COMMANDS = {
     "feeder": ("workers.cli.feeder", "Carry reviews and rescans forward."),
     "sample": ("workers.cli.sample", "Cut a file or live source into segments and queue them."),
     "enqueue": ("workers.cli.enqueue", "Queue ready-made segment manifests."),
+    "review": ("workers.cli.review", "Look at a stream again, deeply, and say what live had missed."),
     "rescan": ("workers.cli.rescan", "Look again at recorded segments; status, pause, diff, apply … of such runs."),
     "models": ("workers.cli.models", "Checkpoints: list, show, pull, verify, train."),
     "verdicts": ("workers.cli.verdicts", "Read results: show, query, compact."),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import re
 import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -23,7 +22,7 @@ from pipelines.policies import read_policies
 from pipelines.record import STAGES, Record, Verdict
 from pipelines.strict import Identifier, Strict
 from workers.config import Config
-from workers.records import record_keys
+from workers.records import place_of, record_keys, tells_its_time
 from workers.runs.run import BATCH_SEGMENTS, Batch, Item, Plan, Reason, Request, new_run_id
 from workers.runs.store import OPEN_PREFIX, RunError, Runs
 from workers.runs.stretch import read_stretch
@@ -39,7 +38,6 @@ ASKED_AGAIN_S = 600
 """The same message of another service within this time is the same request, delivered again."""
 FUSION = "fusion"
 """Who asks when a verdict does."""
-_CLOCK_ID = re.compile(r"\d{8}T\d{6}\.\d{3}Z")
 
 
 class RequestError(ValueError):
@@ -187,10 +185,8 @@ def _moved_on(request: Request, storage: Storage) -> bool:
     """Whether the stream has a record that starts at or after the end; ids that do not tell their time do not count."""
     assert request.until is not None
     first = segment_id_at(request.until)
-    names = (
-        key.split("/")[3] for key in record_keys(storage, stream_id=request.stream_id, since=request.until, run="live")
-    )
-    return any(_CLOCK_ID.fullmatch(name) and name >= first for name in names)
+    places = map(place_of, record_keys(storage, stream_id=request.stream_id, since=request.until))
+    return any(place and tells_its_time(place.segment_id) and place.segment_id >= first for place in places)
 
 
 def _put_batches(runs: Runs, run: str, items: Sequence[Item]) -> tuple[int, ...]:

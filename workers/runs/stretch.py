@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from pipelines.record import STAGES, Record, Stage
-from workers.records import RecordError, read_records, record_keys
+from workers.records import RecordError, read_records
 from workers.runs.run import Item
 from workers.runs.store import RunError
 from workers.storage import Storage
+from workers.verdicts.current import current_keys
 from workers.verdicts.timeline import HOLE_S, ends_at
 
 LONGEST_SEGMENT = timedelta(seconds=120)
@@ -66,14 +67,16 @@ class Stretch:
 
 
 def read_stretch(storage: Storage, stream_id: str, since: datetime | None, until: datetime | None) -> Stretch:
-    """What the store has of the stream there. Raises `RunError` when it has records and none can be read."""
+    """What the store has of the stream there, of each segment its current record.
+
+    Raises `RunError` when it has records and none can be read.
+    """
     keys = list(
-        record_keys(
+        current_keys(
             storage,
             stream_id=stream_id,
             since=since - LONGEST_SEGMENT if since else None,
             until=until + LONGEST_SEGMENT if until else None,
-            run="live",
         )
     )
     parts = _parts(storage, keys)
