@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.items import Failure, Item, Line, Result, Scores
+from pipelines.items import CheckpointRef, Failure, Item, Line, Result, Scores
 from pipelines.models import DeadlinePassed
 from tests.conftest import WaitUntil
-from tests.engines import calling, line_lengths, serving, tiny
+from tests.engines import Predict, calling, calm, line_lengths, serving, tiny
 from workers.config import Config
 from workers.engine.address import engine_address
+from workers.engine.batching import Batcher
 from workers.engine.client import EngineClient
-from workers.engine.engine import Engine
+from workers.engine.engine import Engine, Handle
 from workers.engine.errors import CheckpointGone, EngineUnavailable
 from workers.engine.server import AlreadyRunning, EngineServer
 from workers.engine.wire import unpack_reply
@@ -107,6 +108,31 @@ def test_a_segment_that_started_with_another_checkpoint_is_told_to_start_again(c
             models = client.models("room", lane="live", deadline=time.monotonic() + 20)
         with serving(config, lambda: tiny(digest="b" * 64)), pytest.raises(CheckpointGone):
             models.ask("text.risk", [Line("abc")])
+
+
+def test_a_deep_review_asks_the_heavier_checkpoint_of_a_slot(config: Config) -> None:
+    def handle(name: str, digest: str, predict: Predict) -> Handle:
+        ref = CheckpointRef(id=name, digest=digest * 64, session="function")
+        return Handle(ref, Batcher(predict, name=name, max_batch=4), load_s=0, warm_up_s=0)
+
+    def load() -> Engine:
+        handles = {name: handle(name, "a", line_lengths) for name in ("text.risk", "speech")}
+        return Engine(handles, {"text.risk": handle("heavy", "b", calm({"heavy": 1}))})
+
+    with serving(config, load), calling(config) as client:
+        deadline = time.monotonic() + 20
+        live = client.models("room", lane="live", deadline=deadline)
+        deep = client.models("room", lane="review", deadline=deadline, profile="deep")
+        assert {slot: ref.id for slot, ref in live.checkpoints.items()} == {
+            "text.risk": "text.risk",
+            "speech": "speech",
+        }
+        assert {slot: ref.id for slot, ref in deep.checkpoints.items()} == {"text.risk": "heavy", "speech": "speech"}
+        assert deep.ask("text.risk", [Line("abc")]) == [Scores(labels={"heavy": 1})]
+        assert live.ask("text.risk", [Line("abc")]) == [Scores(labels={"length": 3})]
+        status = client.status()
+        assert (status.slots["text.risk"].bulk_items, status.deep["text.risk"].bulk_items) == (0, 1)
+        assert set(status.deep) == {"text.risk"}
 
 
 def test_there_is_one_engine_per_address(config: Config) -> None:
