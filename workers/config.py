@@ -79,7 +79,7 @@ class Engine(Strict):
     linger_s: float = Field(default=15, gt=0, description="ends this long after its last worker died")
     start_timeout_s: float = Field(default=600, gt=0, description="the first start builds or fetches checkpoints")
     stuck_s: float = Field(default=120, gt=0, description="a batch that runs longer hangs: the engine is replaced")
-    bulk_share: float = Field(default=0.1, ge=0, le=1, description="share of the time owed to bulk under live load")
+    bulk_share: float = Field(default=0.1, ge=0, le=1, description="of the time under live load, owed to bulk")
     bulk_batch_ms: float = Field(default=100, gt=0, description="a bulk batch on a CPU is cut to about this long")
 
 
