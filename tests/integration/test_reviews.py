@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 import redis
+import yaml
+from click.testing import CliRunner, Result
 from numpy.typing import NDArray
-from pydantic import SecretStr
+from pydantic import JsonValue, SecretStr
 
 from pipelines.decode import decode_image
 from pipelines.manifest import FrameRef
@@ -22,12 +27,14 @@ from pipelines.policies import read_policies
 from pipelines.record import FrameObservation, Record, TextObservation
 from tests import records
 from tests.segments import jpeg
+from workers.classify import Bench
+from workers.cli.main import cli
 from workers.config import Config, load_config
 from workers.records import key_of, write_record
 from workers.runs.changes import changes_between
 from workers.runs.packet import Packet, packet_key, page_key, read_packet, write_packet
 from workers.runs.packet_page import packet_page
-from workers.runs.reviews import ask_for_review, automatic_run, plan_review, request_review
+from workers.runs.reviews import RequestError, ask_for_review, automatic_run, plan_review, request_review, review_asked
 from workers.runs.run import Batch, Item, Plan, Receipt, Request
 from workers.runs.store import RunError, Runs
 from workers.stack.services import Services
@@ -333,6 +340,7 @@ def done(services: Services) -> Done:
     storage.make_bucket()
     storage.put(FRAME, jpeg(1, side=320))
     made = write_packet(Runs(storage), concluded(Runs(storage), *passes()))
+    Runs(storage).mark(RUN, "finished", "feeder")
     return Done(Runs(storage), made, page(Runs(storage)))
 
 
@@ -437,3 +445,115 @@ def test_segments_that_could_not_be_reviewed_are_counted(runs: Runs) -> None:
 
     assert (packet.reviewed, packet.segments) == (2, 3)
     assert "1 segments could not be reviewed" in page(runs)
+
+
+def test_another_service_asks_by_message(config: Config, runs: Runs) -> None:
+    message: JsonValue = {"stream_id": "room-1", "since": "2026-03-10T20:00:00Z", "reason": "user report"}
+
+    request = review_asked(message, Bench.open(config))
+
+    assert asked(runs) == [request]
+    assert (request.stream_id, request.since, request.until) == ("room-1", records.START, None)
+
+
+def test_a_message_delivered_again_asks_for_the_same_review(config: Config, runs: Runs) -> None:
+    bench = Bench.open(config)
+
+    first, second = review_asked({"stream_id": "room-1"}, bench), review_asked({"stream_id": "room-1"}, bench)
+
+    assert first.run == second.run
+    assert len(asked(runs)) == 1
+
+
+@pytest.mark.parametrize(
+    ("message", "field"),
+    [
+        (["room-1"], "manifest"),
+        ({"stream_id": "../room"}, "stream_id"),
+        ({"stream_id": "room-1", "since": "noon"}, "since"),
+        ({"stream_id": "room-1", "since": "2026-03-10T20:00:00Z", "until": "2026-03-10T20:00:00Z"}, "since"),
+        ({"stream_id": "room-1", "lane": "live"}, "lane"),
+    ],
+)
+def test_a_malformed_message_is_refused_by_its_field(config: Config, message: JsonValue, field: str) -> None:
+    with pytest.raises(RequestError, match=f"^{field}: "):
+        review_asked(message, SimpleNamespace())  # type: ignore[arg-type]  # refused before the bench is looked at
+
+
+CommandLine = Callable[..., Result]
+
+
+def command_line(config: Config, folder: Path) -> CommandLine:
+    """`liverisk review` on a store and broker of the tests."""
+    assert config.broker.url is not None
+    assert config.store.access_key is not None
+    assert config.store.secret_key is not None
+    keys = {name: getattr(config.store, name).get_secret_value() for name in ("access_key", "secret_key")}
+    settings = {
+        "store": {**config.store.model_dump(mode="json"), **keys},
+        "broker": {"url": config.broker.url.get_secret_value()},
+        "state_directory": str(folder),
+    }
+    file = folder / "liverisk.yaml"
+    file.write_text(yaml.safe_dump(settings))
+    return lambda *arguments: CliRunner().invoke(cli, ["--config", str(file), "review", *arguments])
+
+
+@pytest.fixture
+def liverisk(config: Config, tmp_path: Path) -> CommandLine:
+    return command_line(config, tmp_path)
+
+
+@pytest.fixture
+def reader(config: Config, done: Done, tmp_path: Path) -> CommandLine:
+    """The command line on the store of the finished review."""
+    return command_line(config.model_copy(update={"store": done.runs.storage.settings}), tmp_path)
+
+
+def test_the_command_asks_for_a_review(liverisk: CommandLine, runs: Runs) -> None:
+    stored(runs.storage, records.record(0))
+
+    result = liverisk("room-1", "--since", "2026-03-10T20:00", "--reason", "user report", "--detach", "--json")
+
+    (request,) = asked(runs)
+    assert (result.exit_code, json.loads(result.stdout)["run"]) == (0, request.run)
+    assert (request.since, request.reason) == (records.START, "user report")
+    assert "user report" in liverisk("--list").stdout
+
+
+def test_the_command_shows_a_finished_review_and_saves_its_page(
+    reader: CommandLine, done: Done, tmp_path: Path
+) -> None:
+    result = reader("--show", RUN, "--output", str(tmp_path / "packet.html"))
+
+    assert result.exit_code == 0
+    assert "3 of 3 segments reviewed" in result.stdout
+    assert "Sexual content in 1 segment" in result.stdout
+    assert (tmp_path / "packet.html").read_text(encoding="utf-8") == done.html
+
+
+def test_the_command_gives_originals_only_into_a_file(reader: CommandLine, tmp_path: Path) -> None:
+    refused = reader("--show", RUN, "--originals")
+    written = reader("--show", RUN, "--originals", "--output", str(tmp_path / "packet.html"))
+
+    assert (refused.exit_code, written.exit_code) == (2, 0)
+    assert drawn((tmp_path / "packet.html").read_text(encoding="utf-8"))[0].ndim == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("room-9",), 1, "no records of stream room-9"),
+        (("--show", "review-none"), 1, "no run review-none"),
+        (("--list",), 1, "no review was ever asked for"),
+        ((), 2, "give a stream"),
+        (("room-1", "--list"), 2, "give a stream"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(
+    liverisk: CommandLine, runs: Runs, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    result = liverisk(*arguments)
+
+    assert (result.exit_code, len(result.stderr.splitlines())) == (code, 1)
+    assert words in result.stderr
