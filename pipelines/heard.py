@@ -23,6 +23,9 @@ AUDIO_SLACK_S = 1.0
 LONGEST_CLIP_S = 30.0
 """Speech models hear this much at a time; context makes no clip longer."""
 
+OWN_S = 3.0
+"""So much of a span in the segment is kept there, wherever its middle is: the neighbour may hear it otherwise."""
+
 Heard = tuple[SpeechObservation | None, tuple[TextObservation, ...], Coverage]
 """The transcript's frame, its spans not yet scored, and how much of the audio that is."""
 
@@ -47,13 +50,12 @@ class _Sound:
         return max(0.0, min(end_s, self.own_s) - max(start_s, 0.0))
 
     def place(self, span: Span) -> tuple[float, float] | None:
-        """Start and end on the segment's clock, cut at its borders; None when a neighbour has the span's middle."""
+        """Start and end on the segment's clock, cut at its borders; None when the span is a neighbour's."""
         start_s, end_s = span.start_s - self.before_s, span.end_s - self.before_s
         if not self.has_context:
             return start_s, end_s
-        if not 0 <= (start_s + end_s) / 2 < self.own_s:
-            return None
-        return max(0.0, start_s), min(end_s, self.own_s)
+        own = 0 <= (start_s + end_s) / 2 < self.own_s or (self.overlap_s(span) or 0) >= OWN_S
+        return (max(0.0, start_s), min(end_s, self.own_s)) if own else None
 
 
 def examine_speech(segment: Segment, language: str | None, models: Models, settings: ExaminationSettings) -> Heard:
@@ -71,7 +73,8 @@ def examine_speech(segment: Segment, language: str | None, models: Models, setti
     if "speech" not in models.checkpoints:
         return None, (), Coverage(status="not", reason=why.NO_MODEL, total=total)
     sound = _sound(segment, segment.audio, settings.border_context_s)
-    heard, language_from = _heard(segment, Clip(sound.samples, language, settings.beam_size), models)
+    clip = Clip(sound.samples, language, settings.beam_size, by_sentence=sound.has_context)
+    heard, language_from = _heard(segment, clip, models)
     if not isinstance(heard, Transcript):
         detail = heard.error if isinstance(heard, Failure) else type(heard).__name__
         return None, (), Coverage(status="not", reason=why.MODEL_FAILED, detail=detail, total=total)
@@ -130,7 +133,7 @@ def _heard(segment: Segment, clip: Clip, models: Models) -> tuple[Result, Langua
 
 
 def _spoken(heard: Transcript, sound: _Sound) -> tuple[TextObservation, ...]:
-    """The spans whose middle lies in the segment, on its clock; what reaches over a border is cut there."""
+    """The segment's spans on its own clock: those with their middle in it, or enough of them."""
     placed = [(span, place) for span in heard.spans if (place := sound.place(span)) is not None]
     return tuple(
         TextObservation(

@@ -28,12 +28,13 @@ class Picture:
 class Clip:
     """Mono audio at 16 kHz, float32 in [-1, 1]; `language` (ISO 639-1) spares its detection.
 
-    `beam_size` None: the checkpoint's own.
+    `beam_size` None: the checkpoint's own. `by_sentence`: spans as short as sentences, to tell whose words they are.
     """
 
     samples: NDArray[np.float32]
     language: str | None = None
     beam_size: int | None = None
+    by_sentence: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Clips to transcripts: Whisper checkpoints as safetensors, through transformers.
 
 For machines with a GPU and for fine-tuned checkpoints that nobody converted. Same gate, same meaning of every
-field as `pipelines.speech.whisper`; spans are voiced windows of at most 28 s, not sentences.
+field as `pipelines.speech.whisper`; spans are voiced windows of at most 28 s, not sentences, and
+between two pauses where sentences are asked for.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class TransformersWhisper:
         return self._transcribe(clip, stretches)
 
     def _transcribe(self, clip: Clip, stretches: Sequence[tuple[float, float]]) -> Transcript | Failure:
-        windows = windows_of(stretches)
+        windows = list(stretches) if clip.by_sentence else windows_of(stretches)
         spoken = [clip.samples[round(start * SAMPLE_RATE_HZ) : round(end * SAMPLE_RATE_HZ)] for start, end in windows]
         features = self.processor.feature_extractor(spoken, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt")
         features = features.input_features.to(self.module.device)

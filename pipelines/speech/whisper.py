@@ -7,7 +7,7 @@ matter of `pipelines.text`. Card options: `compute_type` (default int8 on the CP
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pipelines.cards import Card, CardError
 from pipelines.items import SAMPLE_RATE_HZ, Clip, Failure, Item, Result, Span, Transcript
 from pipelines.scoring import only, prove
+from pipelines.speech.sentences import Word, sentences
 from pipelines.speech.voice import GATE, unusable, voiced_s
 
 FILES = ("model.bin", "config.json", "tokenizer.json")
@@ -84,6 +85,7 @@ class Whisper:
             temperature=0.0,
             condition_on_previous_text=False,
             max_new_tokens=max_new_tokens,
+            word_timestamps=clip.by_sentence,
             vad_filter=gated,
             vad_parameters=GATE,
         )
@@ -94,17 +96,29 @@ class Whisper:
         return Transcript(
             language=info.language,
             language_probability=info.language_probability,
-            spans=tuple(_span(segment, info.duration) for segment in heard if segment.text.strip()),
+            spans=tuple(_span(segment, stretch, info.duration) for segment in heard for stretch in _stretches(segment)),
             speech_s=info.duration_after_vad,
         )
 
 
-def _span(segment: Any, duration_s: float) -> Span:
+def _stretches(segment: Any) -> Iterator[Word]:
+    """The sentences of a segment whose words are timed, else the segment as it is; nothing blank."""
+    if segment.words:
+        timed = [Word(float(word.start), float(word.end), word.word) for word in segment.words]
+        found = [
+            Word(said[0].start_s, said[-1].end_s, "".join(word.text for word in said)) for said in sentences(timed)
+        ]
+    else:
+        found = [Word(segment.start, segment.end, segment.text)]
+    return (stretch for stretch in found if stretch.text.strip())
+
+
+def _span(segment: Any, stretch: Word, duration_s: float) -> Span:
     """Cut at the end of the clip: Whisper sees 30 s, and at times puts words into the padding."""
     return Span(
-        start_s=round(min(segment.start, duration_s), 2),
-        end_s=round(min(segment.end, duration_s), 2),
-        text=segment.text.strip(),
+        start_s=round(min(stretch.start_s, duration_s), 2),
+        end_s=round(min(stretch.end_s, duration_s), 2),
+        text=stretch.text.strip(),
         confidence=min(1.0, math.exp(segment.avg_logprob)),
         no_speech=segment.no_speech_prob,
         compression=segment.compression_ratio,

@@ -305,6 +305,7 @@ def heard_s(what: Segment) -> float:
     examine(what, asked, ExaminationSettings().for_profile("deep"))
     (clip,) = asked.asked["speech"]
     assert isinstance(clip, Clip)
+    assert clip.by_sentence == (clip.samples.size > what.audio.size if what.audio is not None else False)
     return clip.samples.size / 16_000
 
 
@@ -331,7 +332,7 @@ def test_a_live_look_hears_no_neighbour() -> None:
     assert [clip.samples.size for clip in asked.asked["speech"] if isinstance(clip, Clip)] == [160_000]
 
 
-def test_words_belong_to_the_segment_that_has_their_middle() -> None:
+def test_a_sentence_belongs_to_the_segment_that_has_its_middle() -> None:
     at_s = [(1, 5), (6, 9.5), (7, 11), (12, 13), (17, 19.5), (17.5, 19)]
     asked = models(speech=says("early", "its own", "more its own", "within", "late", "later", at_s=at_s))
     deep = ExaminationSettings().for_profile("deep")
@@ -339,6 +340,13 @@ def test_words_belong_to_the_segment_that_has_their_middle() -> None:
     placed = [(text.text, text.at_s, text.end_s) for text in seen.texts]
     assert placed == [("more its own", 0, 3), ("within", 4, 5)]
     assert seen.speech is not None
+
+
+def test_what_lies_long_in_a_segment_is_not_left_to_its_neighbour_alone() -> None:
+    deep = ExaminationSettings().for_profile("deep")
+    asked = models(speech=says("on and on", "and on", at_s=[(0, 12), (14, 26)]))
+    seen = examine(bordered(8, 10, 8), asked, deep).observations
+    assert [(text.at_s, text.end_s) for text in seen.texts] == [(0, 4), (6, 10)]
 
 
 def test_what_neighbours_say_counts_for_no_coverage() -> None:
@@ -362,5 +370,7 @@ def test_a_segment_between_talking_neighbours_is_silent_only_if_nobody_is_heard_
 def test_a_deep_look_asks_for_its_beam_and_for_all_that_is_written() -> None:
     asked = models()
     examine(segment(frames=[frame(0, 10)], audio_s=10), asked, ExaminationSettings().for_profile("deep"))
-    assert [clip.beam_size for clip in asked.asked["speech"] if isinstance(clip, Clip)] == [5]
+    assert [(clip.beam_size, clip.by_sentence) for clip in asked.asked["speech"] if isinstance(clip, Clip)] == [
+        (5, False)
+    ]
     assert [picture.all_text for picture in asked.asked["ocr"] if isinstance(picture, Picture)] == [True]

@@ -139,8 +139,9 @@ def _item_fields(item: Item) -> dict[str, object]:
         case Picture(pixels, all_text):
             height, width = pixels.shape[:2]
             return {"picture": pixels.tobytes(), "height": height, "width": width, "all_text": all_text}
-        case Clip(samples, language, beam_size):
-            return {"clip": samples.tobytes(), "language": language, "beam_size": beam_size}
+        case Clip(samples, language, beam_size, by_sentence):
+            head = {"language": language, "beam_size": beam_size, "by_sentence": by_sentence}
+            return {"clip": samples.tobytes(), **head}
         case Line(text):
             return {"line": text}
 
@@ -153,6 +154,9 @@ def _item(fields: Mapping[str, Any]) -> Item:
     if "clip" in fields:
         beam_size = fields.get("beam_size")
         return Clip(
-            np.frombuffer(fields["clip"], dtype=np.float32), fields["language"], int(beam_size) if beam_size else None
+            np.frombuffer(fields["clip"], dtype=np.float32),
+            fields["language"],
+            int(beam_size) if beam_size else None,
+            by_sentence=bool(fields.get("by_sentence", False)),
         )
     return Line(str(fields["line"]))

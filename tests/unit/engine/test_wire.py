@@ -31,12 +31,12 @@ def test_a_picture_arrives_as_it_left(all_text: bool) -> None:
     np.testing.assert_array_equal(item.pixels, pixels)
 
 
-@pytest.mark.parametrize("beam_size", [None, 5])
-def test_a_clip_arrives_with_its_language_and_beam(beam_size: int | None) -> None:
+@pytest.mark.parametrize(("beam_size", "by_sentence"), [(None, False), (5, True)])
+def test_a_clip_arrives_with_how_it_is_to_be_heard(beam_size: int | None, by_sentence: bool) -> None:
     samples = np.linspace(-1, 1, 160, dtype=np.float32)
-    _, (item,) = unpack_request(pack_request(ASK, [Clip(samples, "zh", beam_size)]))
+    _, (item,) = unpack_request(pack_request(ASK, [Clip(samples, "zh", beam_size, by_sentence)]))
     assert isinstance(item, Clip)
-    assert (item.language, item.beam_size) == ("zh", beam_size)
+    assert (item.language, item.beam_size, item.by_sentence) == ("zh", beam_size, by_sentence)
     np.testing.assert_array_equal(item.samples, samples)
 
 
