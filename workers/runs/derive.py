@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
@@ -31,7 +30,7 @@ def derived(
 
     Raises `UnknownCheckpoint` when the observations come from a checkpoint without a card here.
     """
-    started_at, clock = datetime.now(UTC), time.monotonic()
+    started_at = datetime.now(UTC)
     observations = outcome.observations or source.observations
     verdicts = fuse(
         evidence_of(observations, fuser.labels),
@@ -41,9 +40,6 @@ def derived(
         history=history,
         window_s=fuser.policies.fusion.lookback_s(plan.profile),
     )
-    fuse_ms = round((time.monotonic() - clock) * 1000, 1)
-    finished_at = datetime.now(UTC)
-    ended_at = source.captured_at + timedelta(seconds=source.duration_s)
     ran = reran(item, outcome)
     return source.model_copy(
         update={
@@ -55,14 +51,21 @@ def derived(
             "reran": ran,
             "observations": observations,
             "verdicts": verdicts,
-            "processing": Processing(
-                worker=worker,
-                started_at=started_at,
-                finished_at=finished_at,
-                stage_ms={**outcome.stage_ms, "fuse": fuse_ms},
-                latency_s=round((finished_at - ended_at).total_seconds(), 3),
-            ),
+            "processing": _processing(source, outcome, started_at, worker),
         }
+    )
+
+
+def _processing(source: Record, outcome: Outcome, started_at: datetime, worker: str) -> Processing:
+    finished_at = datetime.now(UTC)
+    ended_at = source.captured_at + timedelta(seconds=source.duration_s)
+    fuse_ms = round((finished_at - started_at).total_seconds() * 1000, 1)
+    return Processing(
+        worker=worker,
+        started_at=started_at,
+        finished_at=finished_at,
+        stage_ms={**outcome.stage_ms, "fuse": fuse_ms},
+        latency_s=round((finished_at - ended_at).total_seconds(), 3),
     )
 
 

@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 AUDIT_S = 5.0
 """When so long nothing was done, messages that nobody has are sent again."""
+SETTLED_S = 1.0
+"""A message just sent may be between lane and worker."""
 
 
 @dataclass(slots=True)
@@ -98,7 +100,7 @@ class Feeding:
             return 0
         self._moved_at = now
         there = under_way(self._client, self.plan.lane, self.plan.run)
-        missing = {task for task, at in self._out.items() if task not in there and now - at > 1}
+        missing = {task for task, at in self._out.items() if task not in there and now - at >= SETTLED_S}
         self.look()  # what was done and acknowledged meanwhile is not missing
         lost = missing & set(self._out)
         for task in lost:
