@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check latency memory hooks clean
+.PHONY: help install demo test check latency memory prove-lanes prove-rescan hooks clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +12,7 @@ STAMP := $(VENV)/.installed
 PYTHON := python3 python3.13 python3.12 python3.11
 
 help: ## Show this list
-	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
 
 install: $(STAMP) ## Make .venv with everything that liverisk, its tests and its checks need (3 GB)
 
@@ -34,6 +34,12 @@ latency: install ## Measure segment end to record of a live-paced stream
 
 memory: install ## Show what each process of a pool of two workers and one engine holds in memory
 	@$(BIN)/python -m tests.benchmarks.resident_memory
+
+prove-lanes: install ## Show what a bulk rescan costs live segments: latency beside it and without (half an hour)
+	@$(BIN)/python -m tests.benchmarks.prove_lanes
+
+prove-rescan: install ## Show what rescans cost, stop, survive and change (an hour)
+	@$(BIN)/python -m tests.benchmarks.prove_rescan
 
 hooks: install ## Run the quick checks before every commit
 	@$(BIN)/pre-commit install
