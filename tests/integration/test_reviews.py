@@ -270,15 +270,16 @@ def heard(text: str, at_s: float = 2.0, scam: float = 0.02) -> TextObservation:
 
 def passes() -> tuple[list[Record], list[Record]]:
     """Three segments as live saw them, and as deep does: it hears an offer and scores a frame that live had skipped."""
+    offer = records.chat_line("ＡＤＤ  me <b>now</b>").model_copy(update={"normalised": "add me <b>now</b>"})
     live = [
         with_media(records.record(0, texts=[heard("welcome back everybody")])),
-        with_media(records.record(1, FLAGGED, texts=[records.chat_line("ＡＤＤ  me <b>now</b>")])),
+        with_media(records.record(1, FLAGGED, texts=[offer])),
         with_media(records.record(2, texts=[records.chat_line("nice", scam=0.01)])),
     ]
-    offer = heard("send ten coins to my second account", at_s=6.0, scam=0.97)
+    demand = heard("send ten coins to my second account", at_s=6.0, scam=0.97)
     found = (
         [live[0].observations.texts[0]],
-        [*live[1].observations.texts, offer],
+        [offer, demand],
         list(live[2].observations.texts),
     )
     frames = (
@@ -444,7 +445,7 @@ def test_segments_that_could_not_be_reviewed_are_counted(runs: Runs) -> None:
     packet = write_packet(runs, concluded(runs, live, deep[:2]))
 
     assert (packet.reviewed, packet.segments) == (2, 3)
-    assert "1 segments could not be reviewed" in page(runs)
+    assert "1 segment could not be reviewed" in page(runs)
 
 
 def test_another_service_asks_by_message(config: Config, runs: Runs) -> None:

@@ -136,7 +136,7 @@ def _show(config: Config, run: str, output: Path | None, *, originals: bool, as_
 
 def summary(packet: Packet) -> Iterator[str]:
     """The packet in a few lines."""
-    from workers.runs.packet_page import found_in_words
+    from workers.runs.packet_page import found_in_words, many
     from workers.verdicts.show import printable
 
     yield (
@@ -153,9 +153,9 @@ def summary(packet: Packet) -> Iterator[str]:
         title = packet.titles.get(one.policy or "", one.policy or "")
         yield f"  {one.start:%F %T} to {one.end:%T}  {title}: {one.severity}, {one.action}, {one.probability:.2f}"
     if packet.unexaminable:
-        yield f"{len(packet.unexaminable)} segments could not be reviewed; the page names them"
+        yield f"{many(len(packet.unexaminable), 'segment')} could not be reviewed; the page names them"
     if packet.kept:
-        yield f"of {len(packet.kept)} segments not everything could be looked at again; the page says why"
+        yield f"of {many(len(packet.kept), 'segment')} not everything could be looked at again; the page says why"
 
 
 def _list(config: Config, *, as_json: bool) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from itertools import groupby
 
 from pipelines.coverage import NO_INPUT
 from pipelines.record import MODALITIES, Modality, Severity, TextSource
@@ -24,6 +25,9 @@ PICTURES_SHOWN = 24
 SCALE = 1000.0
 """Width of the drawn timeline, in its own units."""
 QUOTED = 80
+CONTEXT = 2
+"""Texts shown before and after one that says something."""
+FOLDED_FROM = 5
 
 SOURCES: Mapping[TextSource, str] = {"speech": "said", "screen": "on screen", "chat": "chat"}
 UNITS: Mapping[Modality, str] = {
@@ -53,6 +57,14 @@ class Row:
     deep: tuple[Bar, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """Texts that follow one another."""
+
+    folded: bool
+    texts: tuple[Text, ...]
+
+
 def packet_page(packet: Packet, storage: Objects, *, originals: bool = False) -> str:
     """One self-contained page. Frames are fetched for it: grey, small and blurred unless `originals`.
 
@@ -69,7 +81,7 @@ def packet_page(packet: Packet, storage: Objects, *, originals: bool = False) ->
         rows=_rows(packet),
         ticks=_ticks(packet.since, packet.until),
         scale=SCALE,
-        texts=texts,
+        passages=passages(texts),
         texts_elsewhere=len(packet.texts) + packet.texts_left_out - len(texts),
         sources=SOURCES,
         pictures=[(one, shown[one.frame]) for one in chosen if one.frame in shown],
@@ -83,6 +95,7 @@ def packet_page(packet: Packet, storage: Objects, *, originals: bool = False) ->
         in_words=_stretch_in_words,
         clock="%T" if packet.since.date() == packet.until.date() else "%F %T",
         seen=seen_in_words,
+        many=many,
         rows_shown=ROWS_SHOWN,
         lost=Counter(one.reason for one in packet.unexaminable),
         kept=Counter(one.reason for one in packet.kept),
@@ -95,13 +108,14 @@ def found_in_words(packet: Packet) -> list[str]:
     texts = [one for one in packet.texts if one.missed]
     if texts:
         unread = sum(one.live != "same" for one in texts)
+        which = "that" if unread == len(texts) else f"{unread} of which"
         lines.append(
-            f"{_many(len(texts), 'text')} with signs of {_policies(texts, packet.titles)}"
-            + (f", of which live had not read {unread} or read them otherwise" if unread else "")
+            f"{many(len(texts), 'text')} with signs of {_policies(texts, packet.titles)}"
+            + (f", {which} live had not read, or read otherwise" if unread else "")
         )
     frames = [one for one in packet.pictures if one.missed]
     if frames:
-        lines.append(f"{_many(len(frames), 'frame')} with signs of {_policies(frames, packet.titles)}")
+        lines.append(f"{many(len(frames), 'frame')} with signs of {_policies(frames, packet.titles)}")
     return lines
 
 
@@ -118,12 +132,23 @@ def differences(packet: Packet) -> list[str]:
     return lines if packet.live.policies and packet.deep.policies else []
 
 
+def passages(texts: Sequence[Text]) -> list[Passage]:
+    """The texts in their order; longer stretches in which there is nothing to see are folded."""
+    notable = [index for index, one in enumerate(texts) if one.hits or one.live == "new"]
+    shown = {near for index in notable for near in range(index - CONTEXT, index + CONTEXT + 1)}
+    found: list[Passage] = []
+    for open_, indexes in groupby(range(len(texts)), key=lambda index: index in shown):
+        lines = tuple(texts[index] for index in indexes)
+        found.append(Passage(folded=not open_ and len(lines) >= FOLDED_FROM, texts=lines))
+    return found
+
+
 def _finding(one: Finding, titles: Mapping[str, str]) -> str:
     quote = f", “{one.text[:QUOTED]}”" if one.text else ""
     how = "" if one.kind == "flagged" else " rated higher"
     when = f"{one.first:%F %T}" + ("" if one.first == one.last else f" to {one.last:%T}")
     where = f" ({one.modality}{quote})" if one.modality else ""
-    return f"{titles.get(one.policy, one.policy)}{how} in {_many(one.segments, 'segment')}, {when}, up to " + (
+    return f"{titles.get(one.policy, one.policy)}{how} in {many(one.segments, 'segment')}, {when}, up to " + (
         f"{one.probability:.2f}{where}"
     )
 
@@ -133,8 +158,9 @@ def _policies(items: Sequence[Text] | Sequence[Picture], titles: Mapping[str, st
     return ", ".join(titles.get(policy, policy).lower() for policy, _ in found.most_common())
 
 
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+def many(count: int, what: str, several: str = "") -> str:
+    """`1 frame`, `2 frames`."""
+    return f"{count:,} {what if count == 1 else several or what + 's'}"
 
 
 def _rows(packet: Packet) -> list[Row]:

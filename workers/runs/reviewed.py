@@ -30,7 +30,8 @@ class Hit(Strict):
 class Text(Strict):
     """A line of the transcript, the chat or the screen. `chain` names the steps that made `normalised` of it.
 
-    `live` says how live had read it, `live_text` what it read instead. `normalised` is null where it is the text.
+    `live` says how live had read it, `live_text` what it read instead. `normalised` is null where it is the text;
+    `chain` is empty, too, where the steps have changed since.
     """
 
     at: AwareDatetime

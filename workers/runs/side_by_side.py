@@ -152,13 +152,13 @@ class SideBySide:
     def _text(self, heard: Heard, text: TextObservation, hits: Hits, earlier: Earlier) -> Text:
         match = earlier.match(heard)
         known = match.live.probabilities if match.live else {}
-        chain = normalise(text.text).chain
+        form = normalise(text.text)
         return Text(
             at=heard.at,
             source=text.source,
             text=text.text,
             normalised=text.normalised if text.normalised != text.text else None,
-            chain=chain,
+            chain=form.chain if form.text == text.normalised else (),
             language=text.language,
             users=len(text.users),
             repeats=text.repeats,
