@@ -34,7 +34,10 @@ def banners(count: int) -> list[Item]:
 
 
 def clips(count: int) -> list[Item]:
-    return [Clip(tiny_speech.voice(1.5 + n / 2), language=None if n % 2 else "en") for n in range(count)]
+    return [
+        Clip(tiny_speech.voice(1.5 + n / 2), language=None if n % 2 else "en", by_sentence=n % 3 == 2)
+        for n in range(count)
+    ]
 
 
 def lines(count: int) -> list[Item]:
