@@ -71,9 +71,17 @@ def earlier(history: History, at: float, window_s: float) -> History:
 def past(policy_id: str, policy: Policy, before: History) -> Past:
     """The segments of `before`, which is in order, replayed for one policy."""
     standing = Past()
+    prior, of = policy.prior, policy.persistence.of
+    calm = step(standing, 0.0, prior, policy)[0].level == 0
     for time, probabilities in before.items():
-        if policy_id in probabilities:
-            standing, _ = step(standing, time, probabilities[policy_id], policy)
+        instant = probabilities.get(policy_id)
+        if instant is None:
+            continue
+        if calm and instant <= prior and not standing.carried and not standing.level:
+            # What `step` would come to, at a tenth of its cost: most segments are calm in most respects.
+            standing = Past(time, hits=(*standing.hits, False)[-of:])
+        else:
+            standing, _ = step(standing, time, instant, policy)
     return standing
 
 

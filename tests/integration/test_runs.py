@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from pipelines.fusion import evidence_of, fuse, instants
-from pipelines.record import Record
+from pipelines.record import Record, Verdict
 from tests.lanes import messages
 from tests.records import START, chat_line, record
 from tests.runs import planned, stricter, take, work, work_off
@@ -93,8 +93,8 @@ def in_order(records: Sequence[Record], bench: Bench, plan: Plan) -> list[float]
     return found
 
 
-def scam(verdicts: Sequence[object]) -> float:
-    return next(one.probability for one in verdicts if getattr(one, "policy", "") == "scam")  # type: ignore[attr-defined]
+def scam(verdicts: Sequence[Verdict]) -> float:
+    return next(one.probability for one in verdicts if one.policy == "scam")
 
 
 def test_a_run_without_models_gives_each_segment_one_record_by_the_new_policies(

@@ -156,11 +156,9 @@ def check_checkpoints(plan: Plan, models: Models) -> None:
 
 def starved(source: Record, stages: Sequence[Stage], found: Reexamination) -> bool:
     """Whether the deadline cut a stage short that ran now; one that was short in the source already does not count."""
-    seen = found.observations.coverage
-    late = {modality for modality, coverage in seen.items() if coverage.reason == why.DEADLINE}
-    if late & {LOOKS_AT[stage] for stage in stages if stage in LOOKS_AT} - set(found.reused):
-        return True
-    return "text" in stages and any(seen[one] != source.observations.coverage.get(one) for one in late)
+    seen, before = found.observations.coverage, source.observations.coverage
+    ran = {LOOKS_AT[stage] for stage in stages if stage in LOOKS_AT} - set(found.reused)
+    return any(seen[one].reason == why.DEADLINE and (one in ran or seen[one] != before.get(one)) for one in seen)
 
 
 def _modalities(stages: Sequence[Stage]) -> tuple[Modality, ...]:

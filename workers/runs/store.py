@@ -7,7 +7,7 @@ runs/<run>/plan.json                 written after the batches: the run exists f
 runs/<run>/outcomes/000001/0000.json what re-examining a segment gave
 runs/<run>/receipts/000001.json      a concluded batch
 runs/<run>/paused.json  cancelled.json  finished.json
-runs/<run>/diff.json  diff.csv  diff.html  packet.json  packet.html
+runs/<run>/diff.json  diff.csv  diff.html  not-examined.csv  packet.json  packet.html
 """
 
 from __future__ import annotations

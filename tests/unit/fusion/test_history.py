@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pipelines.fusion import History, fuse, instants
+from pipelines.fusion.history import Past, past, step
 from pipelines.policies import Fusion, Persistence
 from pipelines.record import Evidence, Verdict
 from tests.evidence import NOON, PLAIN, SEEN, SEGMENT_S, UNHURRIED, chat, covered, policies, said, verdict
@@ -160,3 +161,13 @@ def test_what_was_found_is_kept_even_where_coverage_says_nothing_was_examined() 
 
 def _log_odds(probability: float) -> float:
     return log(probability / (1 - probability))
+
+
+@UNHURRIED
+@given(st.lists(st.one_of(st.floats(0, 0.03), st.floats(0, 1)), max_size=12))
+def test_calm_segments_are_passed_over_without_a_difference(instants_before: list[float]) -> None:
+    slow = Past()
+    for number, probability in enumerate(instants_before):
+        slow, _ = step(slow, NOON + number * SEGMENT_S, probability, PLAIN)
+    before = {NOON + number * SEGMENT_S: {"scam": one} for number, one in enumerate(instants_before)}
+    assert past("scam", PLAIN, before) == slow
