@@ -111,7 +111,9 @@ def _register(app: Celery, config: Config) -> None:
 
     @app.task(name=CLASSIFY, shared=False)  # type: ignore[untyped-decorator]  # Celery ships no types
     def liverisk_classify(*arguments: JsonValue, **named: JsonValue) -> None:
-        lane, waited = current_lane(app), waited_s(app.current_task.request.get("queued_at"), time.time())
+        request, lane = app.current_task.request, current_lane(app)
+        # Only what its sender calls live may be looked at less for having waited.
+        waited = waited_s(request.get("queued_at"), time.time()) if request.get("live") is True else None
         run_once(lambda: classify(message_in(arguments, named), opened(), lane=lane, waited_s=waited), lane)
 
     @app.task(name=REEXAMINE, shared=False, **patient)  # type: ignore[untyped-decorator]

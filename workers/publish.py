@@ -58,13 +58,14 @@ class Publisher:
         except (OperationalError, KombuError, OSError) as error:
             raise self._silent(error) from None
 
-    def send(self, manifest: SegmentManifest, lane: Lane = "live") -> None:
+    def send(self, manifest: SegmentManifest, lane: Lane = "live", *, live: bool = False) -> None:
         """Puts one segment into a lane; the same segment of the same run always has the same task id.
 
-        The header `queued_at`, in epoch seconds, tells the worker how long the segment has waited.
+        The header `queued_at`, in epoch seconds, tells how long the segment has waited. `live`: it happens now, so
+        that under overload it may be examined in less depth, or not at all; a recording waits as long as it takes.
         """
         task_id = f"{manifest.stream_id}/{manifest.segment_id}/{manifest.run}"
-        self._send(CLASSIFY, [manifest.as_message()], task_id, lane, {"run": manifest.run})
+        self._send(CLASSIFY, [manifest.as_message()], task_id, lane, {"run": manifest.run, "live": live})
 
     def send_reexamine(self, run: str, batch: int, index: int, lane: Lane) -> None:
         """Asks for one segment of a run to be looked at again."""
@@ -82,7 +83,7 @@ class Publisher:
         asked |= {name: moment.isoformat() for name, moment in (("since", since), ("until", until)) if moment}
         self._send(REVIEW, [asked], f"review/{stream_id}/{uuid.uuid4().hex[:8]}", "review", {})
 
-    def _send(self, task: str, arguments: list[JsonValue], task_id: str, lane: Lane, headers: dict[str, str]) -> None:
+    def _send(self, task: str, arguments: list[JsonValue], task_id: str, lane: Lane, headers: dict[str, str | bool]) -> None:
         try:
             self._app.send_task(
                 task,

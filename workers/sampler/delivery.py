@@ -50,6 +50,7 @@ class Delivered:
 class Delivery:
     """A store or broker that fails later on is tried again for `patience_s`: until then reading waits.
 
+    `live` segments happen now and may be examined in less depth under overload; a recording's wait.
     When the very first segment fails, the addresses are more likely wrong than the servers down: no second try.
     """
 
@@ -59,6 +60,7 @@ class Delivery:
         publisher: Publisher,
         lane: Lane,
         *,
+        live: bool,
         patience_s: float,
         stop: threading.Event,
         report: Callable[[SegmentReport], None],
@@ -66,6 +68,7 @@ class Delivery:
         self._storage = storage
         self._publisher = publisher
         self._lane = lane
+        self._live = live
         self._patience_s = patience_s
         self._stop = stop
         self._report = report
@@ -131,7 +134,7 @@ class Delivery:
                     return False
                 for stored in parcel.objects:
                     self._storage.put(stored.key, stored.body, content_type=stored.content_type)
-                self._publisher.send(parcel.manifest, self._lane)
+                self._publisher.send(parcel.manifest, self._lane, live=self._live)
             except (StorageError, PublishError) as error:
                 over = self._stop.is_set() or time.monotonic() - began >= self._patience_s
                 if over or not (self.delivered.segments or self.delivered.known):

@@ -82,7 +82,10 @@ def sample(
     start = order.start or (None if order.follow else where.recorded_at)
     broken: SourceError | None = None
     patience_s = config.sampler.reconnect_s
-    with Delivery(storage, publisher, order.lane, patience_s=patience_s, stop=stop, report=report) as delivery:
+    live = order.follow or watch.live
+    with Delivery(
+        storage, publisher, order.lane, live=live, patience_s=patience_s, stop=stop, report=report
+    ) as delivery:
         try:
             try:
                 for window in cutting.windows():

@@ -42,7 +42,7 @@ class Shaky:
     def exists(self, key: str) -> bool:
         return False
 
-    def send(self, manifest: SegmentManifest, lane: str) -> None:
+    def send(self, manifest: SegmentManifest, lane: str, *, live: bool) -> None:
         self.log.append("send")
 
 
@@ -54,6 +54,7 @@ def delivered(
         cast(Storage, shaky),
         cast(Publisher, shaky),
         "live",
+        live=False,
         patience_s=patience_s,
         stop=threading.Event(),
         report=reports.append,
