@@ -12,7 +12,7 @@ STAMP := $(VENV)/.installed
 PYTHON := python3 python3.13 python3.12 python3.11
 
 help: ## Show this list
-	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
 
 install: $(STAMP) ## Make .venv with everything that liverisk, its tests and its checks need (3 GB)
 

@@ -20,33 +20,41 @@ if TYPE_CHECKING:
     from workers.demo.programme import Planted
     from workers.demo.run import Outcome
 
+PAGES = "demo"
+"""Below the state directory: what the demo's reviews leave to read."""
+
 
 @click.command()
 @click.option("--concurrency", "-c", type=click.IntRange(1, 64), default=2, show_default=True, help="Worker children.")
 @click.option("--keep", is_flag=True, help="Leave broker, store and records where they are, to read them later.")
+@click.option("--review", is_flag=True, help="Let findings start deep reviews, and save their packets.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object; progress goes to the error stream.")
 @click.pass_obj
-def demo(chosen: Path | None, concurrency: int, keep: bool, as_json: bool) -> None:
+def demo(chosen: Path | None, concurrency: int, keep: bool, review: bool, as_json: bool) -> None:
     """Sample a bundled livestream with everything embedded and print the verdicts.
 
-    Ends with 3 when something planted in the stream was missed, or something harmless was flagged.
+    Ends with 3 when something planted in the stream was missed, or something harmless was flagged. What is planted
+    for deep reviews alone is looked for with --review.
     """
-    from workers.demo.check import shortfalls
+    from workers.demo.check import deep_shortfalls, shortfalls
     from workers.demo.programme import read_planted
 
     settings, planted = configured(chosen), read_planted()
     try:
         with _interruptible(), _state_of_its_own(settings, keep=keep) as state:
-            outcome = _run(settings.model_copy(update={"state_directory": state}), planted, concurrency)
+            pages = settings.state_directory.resolve() / PAGES if review else None
+            outcome = _run(settings.model_copy(update={"state_directory": state}), planted, concurrency, pages)
     except KeyboardInterrupt:
         raise CommandError("stopped before the end") from None
     wrong = shortfalls(outcome.records, planted, outcome.start)
+    if outcome.reviews is not None:
+        wrong += deep_shortfalls(outcome.reviews.records, planted, outcome.start)
     _print(outcome, settings, wrong, state if keep else None, as_json=as_json)
     if wrong:
         raise CommandError(f"{len(wrong)} things are not as planted")
 
 
-def _run(settings: Config, planted: Planted, concurrency: int) -> Outcome:
+def _run(settings: Config, planted: Planted, concurrency: int, pages: Path | None) -> Outcome:
     from workers.demo.printing import ProgressLine, console_on
     from workers.demo.run import DemoError, demonstrate
     from workers.publish import PublishError
@@ -56,7 +64,7 @@ def _run(settings: Config, planted: Planted, concurrency: int) -> Outcome:
 
     try:
         with ProgressLine(console_on(stderr=True)) as line:
-            return demonstrate(settings, planted, concurrency=concurrency, say=line.say, tell=line.tell)
+            return demonstrate(settings, planted, concurrency=concurrency, say=line.say, tell=line.tell, pages=pages)
     except (DemoError, PublishError, SampleError, StackError, StorageError) as error:
         raise CommandError(str(error)) from None
 
@@ -73,6 +81,7 @@ def _print(outcome: Outcome, settings: Config, wrong: tuple[str, ...], kept: Pat
     console = printing.console_on(stderr=False)
     printing.print_rows(console, report.rows)
     printing.print_summary(console, report.coverage, report.pace)
+    printing.print_reviews(console, report.reviews, outcome.start)
     for line in report.not_as_planted:
         console.print(f"not as planted: {line}", soft_wrap=True)
     if not report.not_as_planted:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -30,11 +31,7 @@ def worker(chosen: Path | None, concurrency: int | None, lanes: str | None, log_
 
     settings = configured(chosen)
     serve = tuple(lanes.split(",")) if lanes else settings.worker.lanes
-    if unknown := set(serve) - set(LANES):
-        raise CommandError(f"--lanes: no lane {sorted(unknown)[0]}; there are {', '.join(LANES)}", exit_code=2)
-    in_order = [lane for lane in LANES if lane in serve]
-    if list(serve) != in_order:
-        raise CommandError(f"--lanes: the order is the priority; write {','.join(in_order)}", exit_code=2)
+    _check_lanes(serve)
     set_up_logging(log_level)
     try:
         check_deployment(settings)
@@ -59,6 +56,14 @@ def worker(chosen: Path | None, concurrency: int | None, lanes: str | None, log_
         ]
     )
     sys.exit(app.liverisk_exit_code)  # Celery itself ends with 0 whatever happened
+
+
+def _check_lanes(serve: Sequence[str]) -> None:
+    if unknown := set(serve) - set(LANES):
+        raise CommandError(f"--lanes: no lane {sorted(unknown)[0]}; there are {', '.join(LANES)}", exit_code=2)
+    in_order = [lane for lane in LANES if lane in serve]
+    if list(serve) != in_order:
+        raise CommandError(f"--lanes: the order is the priority; write {','.join(in_order)}", exit_code=2)
 
 
 def _give_way() -> None:

@@ -36,6 +36,12 @@ def shortfalls(records: Sequence[Record], planted: Planted, start: datetime) -> 
     )
 
 
+def deep_shortfalls(records: Sequence[Record], planted: Planted, start: datetime) -> tuple[str, ...]:
+    """As `shortfalls`, for what only deep reviews are to find, of which these are the records."""
+    missed = (_missed(records, risk, start) for risk in planted.risks if risk.deep)
+    return tuple(f"by deep reviews, {line}" for line in chain.from_iterable(missed))
+
+
 def _uncovered(records: Sequence[Record], planted: Planted, start: datetime) -> Iterator[str]:
     """Stretches of the stream that no record covers."""
     reached = 0.0

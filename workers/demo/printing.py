@@ -6,6 +6,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 from rich import box
@@ -15,9 +16,11 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines.record import Severity
-from workers.demo.clock import clock
+from workers.demo.clock import clock, on_clock
+from workers.demo.report import Review
 from workers.demo.run import STREAM_ID, Progress
 from workers.demo.table import Pace, Row
+from workers.verdicts.show import printable
 
 COLUMNS = 100
 PLAIN_EVERY_S = 10.0
@@ -101,6 +104,24 @@ def print_summary(console: Console, coverage: Sequence[str], pace: Pace) -> None
         f"({pace.stream_s / pace.wall_s:.1f} times real time)"
     )
     console.print(f"  a segment, from fetching to its record: p50 {pace.work_p50_s:.1f} s, p95 {pace.work_p95_s:.1f} s")
+
+
+def print_reviews(console: Console, reviews: Sequence[Review], start: datetime) -> None:
+    """What deep reviews found that live had not, and where their packets lie."""
+    for review in reviews:
+        since, until = (clock(on_clock(moment, start)) for moment in (review.since, review.until))
+        console.print(f"\ndeep review of {review.stream_id}, {since}-{until}, {review.segments} segments")
+        console.print(f"  asked for by: {review.reason or 'nobody said'}", soft_wrap=True)
+        for one in review.found:
+            at, text = clock(on_clock(one.first, start)), f": “{printable(one.text)}”" if one.text else ""
+            seen = f" in {one.modality}" if one.modality else ""
+            console.print(f"  beyond live: {one.policy} {one.kind} at {at}{seen}{text}", soft_wrap=True)
+        if review.texts_missed:
+            console.print(f"  beyond live: {review.texts_missed} texts that speak for a policy")
+        if not review.found and not review.texts_missed:
+            console.print("  beyond live: nothing")
+        if review.page is not None:
+            console.print(f"  its packet: {review.page}", soft_wrap=True)
 
 
 def print_next_steps(console: Console, kept: Path | None) -> None:

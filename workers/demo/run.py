@@ -5,21 +5,26 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from math import ceil
+from pathlib import Path
 
 from pipelines.manifest import Context
 from pipelines.record import Record
 from workers import quarantine
-from workers.config import Broker, Config, Worker
+from workers.config import Broker, Config, Overload, Worker
 from workers.demo.check import above_watch
 from workers.demo.programme import CHAT_FILE, STREAM_FILE, Planted
+from workers.demo.reviews import ReviewStalled, carry_reviews, deep_records, packets, save_pages, settled
+from workers.lanes import LANES, Lane
 from workers.publish import Publisher
 from workers.records import RecordError, read_records, record_keys
+from workers.runs.reviewed import Packet
+from workers.runs.run import Progress as RunProgress
 from workers.sampler.report import SampleSummary, SegmentReport
 from workers.sampler.run import Order, sample
 from workers.stack.pool import LocalPool
@@ -29,6 +34,7 @@ STREAM_ID = "demo"
 POLL_S = 0.5
 PATIENCE_S = 120
 """The whole stream is queued at once, and a slow or busy machine shall still examine all of it."""
+NEVER_S = 86_400.0
 STALLED_S = 600.0
 """Longer than a segment that is tried again may take."""
 
@@ -56,6 +62,17 @@ class Outcome:
     start: datetime
     startup_s: float
     wall_s: float
+    reviews: Reviews | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reviews:
+    """What the deep reviews found. `records` are theirs, `pages` says where each one's packet lies."""
+
+    packets: tuple[Packet, ...]
+    records: tuple[Record, ...]
+    pages: Mapping[str, Path]
+    wall_s: float
 
 
 def demonstrate(
@@ -65,14 +82,18 @@ def demonstrate(
     concurrency: int,
     say: Callable[[str], None],
     tell: Callable[[Progress], None],
+    pages: Path | None = None,
 ) -> Outcome:
     """Starts a pool in the state directory of `config`, which must be fresh, and stops it at the end.
+
+    With a folder for `pages`, findings start deep reviews, whose packets are written there.
 
     Raises `DemoError`, or what starting and sampling raise: `StackError`, `StorageError`, `PublishError`,
     `SampleError`.
     """
     began = time.monotonic()
-    with LocalPool(_patient(config), concurrency=concurrency, report=say) as pool, Publisher(pool.config) as publisher:
+    settings = _patient(config, reviewing=pages is not None)
+    with LocalPool(settings, concurrency=concurrency, report=say) as pool, Publisher(pool.config) as publisher:
         ready = time.monotonic()
         start = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=planted.duration_s)
         segment_s = pool.config.sampler.tiers["default"].segment_s
@@ -86,17 +107,46 @@ def demonstrate(
                 time.sleep(POLL_S)
         tell(watch.progress())
         wall_s = time.monotonic() - ready
+        reviews = _reviewed(pool, pages, say) if pages is not None else None
     records = sorted(watch.records.values(), key=lambda record: record.captured_at)
     if not records:
         raise DemoError(f"no segment of {STREAM_FILE.name} got a record; logs: {config.state_directory / 'logs'}")
-    return Outcome(tuple(records), start, round(ready - began, 2), round(wall_s, 2))
+    return Outcome(tuple(records), start, round(ready - began, 2), round(wall_s, 2), reviews)
 
 
-def _patient(config: Config) -> Config:
-    worker = {"deadline_s": PATIENCE_S, "soft_time_limit_s": PATIENCE_S + 20, "time_limit_s": PATIENCE_S + 30}
+def _reviewed(pool: LocalPool, pages: Path, say: Callable[[str], None]) -> Reviews:
+    """Carries the reviews that the findings asked for to their ends."""
+    began, storage = time.monotonic(), Storage(pool.config.store)
+    while not settled(pool.config):
+        pool.tend()
+        time.sleep(POLL_S)
+    try:
+        runs = carry_reviews(pool.config, tend=pool.tend, tell=lambda one: say(_in_words(one)), stalled_s=STALLED_S)
+    except ReviewStalled as error:
+        raise DemoError(f"{error}; the logs: {pool.config.state_directory / 'logs'}") from None
+    found = packets(storage, runs)
+    return Reviews(found, deep_records(storage, runs), save_pages(storage, found, pages), time.monotonic() - began)
+
+
+def _in_words(review: RunProgress) -> str:
+    return f"{review.run}: {review.state}, {review.done + review.examined} of {review.selected} segments"
+
+
+def _patient(config: Config, *, reviewing: bool) -> Config:
+    """Everything is queued at once and shall be examined in full; without reviews there is no bulk work to serve."""
+    lanes: tuple[Lane, ...] = LANES if reviewing else LANES[:1]
+    worker = {
+        "deadline_s": PATIENCE_S,
+        "soft_time_limit_s": PATIENCE_S + 20,
+        "time_limit_s": PATIENCE_S + 30,
+        "lanes": lanes,
+    }
     broker = {"visibility_timeout_s": PATIENCE_S + 120}
     return config.model_copy(
         update={
+            "overload": Overload(thin_after_s=NEVER_S, shed_after_s=2 * NEVER_S),
+            "review": config.review.model_copy(update={"auto": reviewing}),
+            "runs": config.runs.model_copy(update={"start_feeder": "external"}),
             "worker": Worker.model_validate({**config.worker.model_dump(), **worker}),
             "broker": Broker.model_validate({**config.broker.model_dump(), **broker}),
         }

@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.record import Evidence, Modality, Record, Verdict
 from tests.records import START, record, verdict
-from workers.demo.check import shortfalls
+from workers.demo.check import deep_shortfalls, shortfalls
 from workers.demo.programme import Planted, PlantedRisk
 
 PLANTED = Planted(
@@ -87,3 +87,14 @@ def test_a_segment_without_a_record_is_named() -> None:
 def test_times_are_counted_from_the_start_of_the_stream() -> None:
     late = shortfalls(stream(), PLANTED, START - timedelta(seconds=10))
     assert late[0] == "00:00-00:10: there is no record"
+
+
+def test_what_is_planted_for_deep_reviews_is_looked_for_in_theirs_alone() -> None:
+    faint = PlantedRisk(from_s=60, to_s=70, settles_s=20, policy="scam", modalities=("screen",), deep=True)
+    planted = PLANTED.model_copy(update={"risks": (*PLANTED.risks, faint)})
+
+    assert shortfalls(stream(), planted, START) == ()
+    assert deep_shortfalls([record(6, scam("screen"))], planted, START) == ()
+    assert deep_shortfalls([record(6)], planted, START) == (
+        "by deep reviews, 01:00-01:10: scam was planted and is flagged in 0 of 1 segments only",
+    )

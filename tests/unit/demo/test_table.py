@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from io import StringIO
+from pathlib import Path
 
 from rich.console import Console
 
@@ -10,8 +12,10 @@ from pipelines.coverage import DEADLINE
 from pipelines.policies import read_policies
 from pipelines.record import Coverage, Record
 from tests.records import START, chat_evidence, record, unexamined, verdict
-from workers.demo.printing import COLUMNS, print_rows
+from workers.demo.printing import COLUMNS, print_reviews, print_rows
+from workers.demo.report import Review
 from workers.demo.table import coverage_lines, pace, rows
+from workers.runs.reviewed import Finding
 
 POLICIES = read_policies()
 
@@ -86,3 +90,47 @@ def test_the_table_fits_a_log_of_a_hundred_columns() -> None:
     printed = StringIO()
     print_rows(Console(file=printed, width=COLUMNS), rows([scam("加微信" * 40)], POLICIES, START))
     assert max(map(len, printed.getvalue().splitlines())) <= COLUMNS
+
+
+def reviewed(*found: Finding) -> Review:
+    return Review(
+        run="review-1",
+        stream_id="demo",
+        since=START + timedelta(seconds=60),
+        until=START + timedelta(seconds=150),
+        reason="scam act 0.97",
+        segments=9,
+        found=found,
+        texts_missed=0,
+        page=Path("/state/demo/review-1.html"),
+    )
+
+
+def printed(review: Review) -> str:
+    console = Console(file=StringIO(), width=COLUMNS, markup=False, highlight=False)
+    print_reviews(console, [review], START)
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+def test_a_review_says_what_it_found_beyond_live_and_where_its_packet_is() -> None:
+    at = START + timedelta(seconds=120)
+    found = Finding(
+        kind="flagged",
+        policy="scam",
+        segments=1,
+        first=at,
+        last=at,
+        probability=0.9,
+        modality="screen",
+        text="加微信\x1b",
+    )
+    shown = printed(reviewed(found))
+    assert "deep review of demo, 01:00-02:30, 9 segments" in shown
+    assert "beyond live: scam flagged at 02:00 in screen: “加微信" in shown
+    assert "\x1b" not in shown
+    assert "its packet: /state/demo/review-1.html" in shown
+
+
+def test_a_review_that_found_nothing_more_says_so() -> None:
+    assert "beyond live: nothing" in printed(reviewed())
