@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from difflib import SequenceMatcher
+from functools import cached_property
 from typing import Literal
 
 from pipelines.record import TextSource
@@ -27,7 +28,7 @@ SAME, CHANGED = 0.85, 0.5
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Heard:
     """One text of one pass; `probabilities` is policy -> what it says for that policy."""
 
@@ -37,7 +38,7 @@ class Heard:
     normalised: str
     probabilities: Mapping[str, float]
 
-    @property
+    @cached_property
     def words(self) -> tuple[str, ...]:
         return tuple(_WORD.findall(self.normalised.casefold()))
 
@@ -80,7 +81,8 @@ class Earlier:
 
 
 def _share(words: Sequence[str], among: Sequence[str]) -> float:
-    """The share of `words` that stand in the same order in `among`."""
-    return sum(block.size for block in SequenceMatcher(None, words, among, autojunk=False).get_matching_blocks()) / len(
-        words
-    )
+    """The share of `words` that stand in the same order in `among`; 0 where it cannot reach `CHANGED`."""
+    if (Counter(words) & Counter(among)).total() < CHANGED * len(words):
+        return 0.0
+    blocks = SequenceMatcher(None, words, among, autojunk=False).get_matching_blocks()
+    return sum(block.size for block in blocks) / len(words)
