@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.benchmarks.bench import Bench, machine, place, running, say, settings, stricter
+from tests.benchmarks.bench import Bench, machine, milder, place, running, say, settings
 from tests.benchmarks.changed_checkpoints import with_other
 from tests.benchmarks.corpus import Corpus, slot_of, store
 from tests.benchmarks.rescan_control import apply_and_undo, hold_and_cancel
@@ -53,7 +53,7 @@ class Proof:
                 count = self._options.full_segments or self._options.segments
                 full = self._cost(bench, "full", RescanOrder(self._copied(bench, corpus, "full", count), full=True))
                 room = self._copied(bench, corpus, "room", self._options.segments)
-                costs = [self._cost(bench, "policy", RescanOrder(room, policies=stricter(bench.config)))]
+                costs = [self._cost(bench, "policy", RescanOrder(room, policies=milder(bench.config)))]
         if "costs" in self._parts:
             slots = {kind: slot_of(corpus.records, kind) for kind in ("text", "vision")}
             costs += [self._swapped(kind, slot, room) for kind, slot in slots.items()]
@@ -66,11 +66,11 @@ class Proof:
         text = self._copied(bench, corpus, "hold", self._options.segments, other=slot_of(corpus.records, "text"))
         yield from hold_and_cancel(bench, "text", RescanOrder(text))
         fused = self._copied(bench, corpus, "fuse", 4 * self._options.segments)
-        yield from hold_and_cancel(bench, "policy", RescanOrder(fused, policies=stricter(bench.config)))
+        yield from hold_and_cancel(bench, "policy", RescanOrder(fused, policies=milder(bench.config)))
 
     def _apply(self, bench: Bench, corpus: Corpus) -> Iterator[str]:
         wanted = self._copied(bench, corpus, "apply", APPLY_SEGMENTS)
-        yield from apply_and_undo(bench, RescanOrder(wanted, policies=stricter(bench.config)))
+        yield from apply_and_undo(bench, RescanOrder(wanted, policies=milder(bench.config)))
 
     def _kill(self, bench: Bench, corpus: Corpus) -> Iterator[str]:
         wanted = self._copied(bench, corpus, "kill", self._options.segments, other=slot_of(corpus.records, "text"))
@@ -78,7 +78,7 @@ class Proof:
 
     def _growth(self, bench: Bench, corpus: Corpus) -> Iterator[str]:
         def order(size: int) -> RescanOrder:
-            return RescanOrder(chosen[size], policies=stricter(bench.config))
+            return RescanOrder(chosen[size], policies=milder(bench.config))
 
         sizes = [int(size) for size in self._options.growth.split(",")]
         chosen = {size: self._copied(bench, corpus, f"grow{size}", size) for size in (1, *sizes)}
