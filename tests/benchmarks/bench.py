@@ -165,12 +165,11 @@ def place(name: str) -> Iterator[Path]:
 
 
 def settings(directory: Path) -> Config:
-    """The shipped settings, but that nothing is left out for lateness and no review starts by itself."""
+    """The shipped settings, but that no review starts by itself."""
     config = load_config(environment={})
     return config.model_copy(
         update={
             "state_directory": directory / "state",
-            "overload": config.overload.model_copy(update={"thin_after_s": 86_400.0, "shed_after_s": 172_800.0}),
             "review": config.review.model_copy(update={"auto": False}),
         }
     )

@@ -61,8 +61,8 @@ class _Kept(Publisher):
         super().__init__(config)
         self.kept: list[SegmentManifest] = []
 
-    def send(self, manifest: SegmentManifest, lane: Lane = "live") -> None:
-        del lane
+    def send(self, manifest: SegmentManifest, lane: Lane = "live", *, live: bool = False) -> None:
+        del lane, live
         self.kept.append(manifest)
 
 

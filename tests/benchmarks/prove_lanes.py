@@ -144,7 +144,7 @@ def paced(bench: Bench, corpus: Corpus, name: str, first: int, count: int, rate:
             if load:
                 load.keep_up()
         manifest = corpus.manifests[(first + index) % len(corpus.manifests)]
-        sent.append(_sent(bench, manifest, f"{name}-{index % STREAMS}"))
+        sent.append(_sent(bench, manifest, f"{name}-{index % STREAMS}", live=True))
     turn.records = list(bench.records(sent))
     turn.wall_s = time.monotonic() - began
     turn.bulk = load.done() - before if load else 0
@@ -227,9 +227,9 @@ def _add(total: Turn, turn: Turn) -> None:
     total.wall_s += turn.wall_s
 
 
-def _sent(bench: Bench, manifest: SegmentManifest, stream_id: str) -> SegmentManifest:
+def _sent(bench: Bench, manifest: SegmentManifest, stream_id: str, *, live: bool = False) -> SegmentManifest:
     fresh = ending_now(manifest, stream_id)
-    bench.publisher.send(fresh)
+    bench.publisher.send(fresh, live=live)
     return fresh
 
 

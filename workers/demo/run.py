@@ -16,7 +16,7 @@ from pathlib import Path
 from pipelines.manifest import Context
 from pipelines.record import Record
 from workers import quarantine
-from workers.config import Broker, Config, Overload, Worker
+from workers.config import Broker, Config, Worker
 from workers.demo.check import above_watch
 from workers.demo.programme import CHAT_FILE, STREAM_FILE, Planted
 from workers.demo.reviews import ReviewStalled, carry_reviews, deep_records, packets, save_pages, settled
@@ -34,7 +34,6 @@ STREAM_ID = "demo"
 POLL_S = 0.5
 PATIENCE_S = 120
 """The whole stream is queued at once, and a slow or busy machine shall still examine all of it."""
-NEVER_S = 86_400.0
 STALLED_S = 600.0
 """Longer than a segment that is tried again may take."""
 
@@ -144,7 +143,6 @@ def _patient(config: Config, *, reviewing: bool) -> Config:
     broker = {"visibility_timeout_s": PATIENCE_S + 120}
     return config.model_copy(
         update={
-            "overload": Overload(thin_after_s=NEVER_S, shed_after_s=2 * NEVER_S),
             "review": config.review.model_copy(update={"auto": reviewing}),
             "runs": config.runs.model_copy(update={"start_feeder": "external"}),
             "worker": Worker.model_validate({**config.worker.model_dump(), **worker}),
