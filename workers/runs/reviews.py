@@ -23,6 +23,7 @@ from pipelines.record import STAGES, Record, Verdict
 from pipelines.strict import Identifier, Strict
 from workers.config import Config
 from workers.records import place_of, record_keys, tells_its_time
+from workers.runs.hold import tell
 from workers.runs.run import BATCH_SEGMENTS, Batch, Item, Plan, Reason, Request, new_run_id
 from workers.runs.store import OPEN_PREFIX, RunError, Runs
 from workers.runs.stretch import read_stretch
@@ -82,6 +83,7 @@ def review_asked(message: JsonValue, bench: Bench) -> Request:
     run = new_run_id("review", name[:8])
     earlier = bench.redis.set(f"liverisk:review-asked:{name}", run, nx=True, get=True, ex=ASKED_AGAIN_S)
     request = _requested(bench.storage, asked, earlier.decode() if isinstance(earlier, bytes) else run, "a service")
+    tell(bench.redis)
     logger.info("review asked for run=%s stream=%s", request.run, request.stream_id)
     return request
 
