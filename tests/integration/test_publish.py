@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import base64
+import json
+import time
+from datetime import UTC, datetime
+
 import pytest
 import redis
 from pydantic import SecretStr
@@ -67,3 +72,24 @@ def test_a_wrong_password_is_one_line(config: Config) -> None:
         pytest.raises(PublishError, match=r"127\.0\.0\.1"),
     ):
         publisher.send(MANIFEST)
+
+
+def test_a_message_says_since_when_it_waits_and_of_which_run_it_is(config: Config, broker: redis.Redis) -> None:
+    before = time.time()
+    with Publisher(config) as publisher:
+        publisher.send(MANIFEST)
+        publisher.send_reexamine("rescan-a", 3, 7, "live")
+        publisher.send_conclude("rescan-a", 3, "live")
+    headers = [message["headers"] for message in messages(broker)]
+    assert [one["run"] for one in headers] == ["live", "rescan-a", "rescan-a"]  # type: ignore[index]  # JSON
+    assert [one["id"] for one in headers][1:] == ["rescan-a/3/7", "rescan-a/3"]  # type: ignore[index]
+    assert all(before - 1 <= one["queued_at"] <= time.time() for one in headers)  # type: ignore[index]
+
+
+def test_a_review_can_be_asked_for_by_message(config: Config, broker: redis.Redis) -> None:
+    with Publisher(config) as publisher:
+        publisher.send_review("room", since=datetime(2026, 1, 1, tzinfo=UTC), reason="reported")
+    [message] = messages(broker, "review")
+    assert message["headers"]["task"] == "liverisk.review"  # type: ignore[index]  # JSON
+    asked = json.loads(base64.b64decode(str(message["body"])))[0]
+    assert asked == [{"stream_id": "room", "since": "2026-01-01T00:00:00+00:00", "reason": "reported"}]

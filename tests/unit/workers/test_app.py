@@ -6,11 +6,16 @@ import subprocess
 import sys
 
 import pytest
-from pydantic import SecretStr
+from celery.exceptions import Reject
+from pydantic import JsonValue, SecretStr
 
-from workers.app import make_app, message_in
+from workers.app import dropping, make_app, message_in, run_once, waited_s
 from workers.config import Broker, Config, ConfigError
-from workers.lanes import CLASSIFY, LANES
+from workers.lanes import CLASSIFY, CONCLUDE, LANES, REEXAMINE
+from workers.runs.messages import MessageError, segment_call
+from workers.runs.reexamination import OtherCheckpoint, Starved
+from workers.runs.store import NoSuchRun
+from workers.storage import StorageError
 
 
 @pytest.fixture
@@ -71,3 +76,63 @@ def test_what_a_worker_imports_brings_no_model_library() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+def test_tasks_of_runs_may_take_longer_than_live_ones_but_end_before_their_message_comes_back(settings: Config) -> None:
+    app = make_app(settings)
+    for name in (REEXAMINE, CONCLUDE):
+        task = app.tasks[name]
+        assert settings.bulk_deadline_s < task.soft_time_limit < task.time_limit < settings.broker.visibility_timeout_s
+
+
+@pytest.mark.parametrize(
+    ("queued_at", "waited"),
+    [
+        (1000.0, 50.0),
+        (1050, 0.0),
+        (1100.0, 0.0),
+        (9e9, None),
+        (-9e9, None),
+        (float("nan"), None),
+        (None, None),
+        ("1000", None),
+        (True, None),
+    ],
+)
+def test_how_long_a_message_waited_is_known_only_from_a_sensible_header(
+    queued_at: object, waited: float | None
+) -> None:
+    assert waited_s(queued_at, now=1050.0) == waited
+
+
+def test_what_is_away_puts_a_message_back_and_so_does_what_nobody_expected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.app.PAUSE_S", (0, 0))
+    for error in (Starved(), OtherCheckpoint(), StorageError("away"), ZeroDivisionError()):
+
+        def fails(raised: Exception = error) -> None:
+            raise raised
+
+        with pytest.raises(Reject) as put_back:
+            run_once(fails, "rescan")
+        assert put_back.value.requeue
+
+
+def test_a_message_of_a_run_that_means_nothing_is_dropped() -> None:
+    def unknown() -> None:
+        raise NoSuchRun("no run rescan-z")
+
+    run_once(dropping(unknown), "rescan")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["run"], ["run", 0, 0], ["run", 1, -1], ["run", "1", 0], ["../x", 1, 0], ["run", 1, 0, 0], [None] * 3],
+)
+def test_arguments_that_name_no_segment_are_refused(arguments: list[JsonValue]) -> None:
+    with pytest.raises(MessageError):
+        segment_call(arguments, {})
+
+
+def test_a_segment_may_be_named_by_keyword() -> None:
+    call = segment_call(["run"], {"batch": 2, "index": 3})
+    assert (call.run, call.batch, call.index) == ("run", 2, 3)
