@@ -164,6 +164,7 @@ def _list(config: Config, *, as_json: bool) -> None:
     from workers.cli.following import in_words
     from workers.runs.store import Runs
     from workers.storage import Storage
+    from workers.verdicts.show import printable
 
     runs = Runs(Storage(config.store))
     with ThreadPoolExecutor(READERS) as pool:
@@ -175,7 +176,7 @@ def _list(config: Config, *, as_json: bool) -> None:
         if as_json:
             click.echo(json.dumps({"stream_id": stream, **progress.model_dump(mode="json")}))
         else:
-            reason = f"  ({progress.reason})" if progress.reason else ""
+            reason = f"  ({printable(progress.reason)})" if progress.reason else ""
             click.echo(f"{progress.run}  {stream}  {in_words(progress)}{reason}")
 
 
