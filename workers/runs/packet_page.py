@@ -18,13 +18,15 @@ from workers.runs.reviewed import Examined, Finding, Packet, Pass, Picture, Text
 from workers.verdicts.show import PLAIN, seen_in_words
 from workers.verdicts.timeline import Stretch
 
-TEXTS_SHOWN = 1500
+TEXTS_SHOWN = 1000
 """Of the page, which people read; `packet.json` has the rest."""
 ROWS_SHOWN = 200
 PICTURES_SHOWN = 24
 SCALE = 1000.0
 """Width of the drawn timeline, in its own units."""
 QUOTED = 80
+CHARACTERS = 600
+"""Shown of one text; chat lines may have thousands."""
 CONTEXT = 2
 """Texts shown before and after one that says something."""
 FOLDED_FROM = 5
@@ -96,6 +98,7 @@ def packet_page(packet: Packet, storage: Objects, *, originals: bool = False) ->
         clock="%T" if packet.since.date() == packet.until.date() else "%F %T",
         seen=seen_in_words,
         many=many,
+        characters=CHARACTERS,
         rows_shown=ROWS_SHOWN,
         lost=Counter(one.reason for one in packet.unexaminable),
         kept=Counter(one.reason for one in packet.kept),

@@ -1,0 +1,118 @@
+"""The review packet as a page: what it leads with, what it folds away, and what strangers wrote stays text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from pipelines.policies import read_policies
+from pipelines.record import TextObservation
+from tests import records
+from workers.runs.packet_page import CHARACTERS, TEXTS_SHOWN, packet_page, passages
+from workers.runs.reviewed import Hit, Packet, Text
+from workers.runs.side_by_side import SideBySide
+from workers.storage import ObjectMissing
+
+
+class Nothing:
+    """A store without objects."""
+
+    def get(
+        self, key: str, *, offset: int | None = None, length: int | None = None, max_bytes: int | None = None
+    ) -> bytes:
+        raise ObjectMissing(key)
+
+
+def packet(texts: Sequence[Text] = (), **fields: object) -> Packet:
+    sides = SideBySide(read_policies(), {})
+    live = records.record(0)
+    sides.add(live, live.model_copy(update={"run": "review-1"}))
+    made = Packet(
+        schema="liverisk.packet",
+        run="review-1",
+        stream_id="room-1",
+        since=records.START,
+        until=records.START + timedelta(seconds=10),
+        created_at=records.START + timedelta(minutes=1),
+        by="analyst",
+        titles={"scam": "Scams"},
+        profile="deep",
+        segments=1,
+        reviewed=1,
+        deep=sides.deep.examined(),
+        live=sides.live.examined(),
+        texts=tuple(texts),
+    )
+    return made.model_copy(update=fields)
+
+
+def text(words: str, *hits: Hit, at_s: float = 0, **fields: object) -> Text:
+    said = Text(at=records.START + timedelta(seconds=at_s), source="chat", text=words, hits=hits)
+    return said.model_copy(update=fields)
+
+
+SCAM = Hit(policy="scam", probability=0.93, label="text.risk/scam", live=0.1, missed=True)
+
+
+def page(of: Packet) -> str:
+    return packet_page(of, Nothing())
+
+
+def test_markup_and_direction_marks_of_strangers_are_plain_text() -> None:
+    nasty = "<script>alert(1)</script>\u202e\" onload='x'"
+
+    html = page(packet([text(nasty, SCAM, normalised=nasty, live_text=nasty)], reason=nasty, by=nasty))
+
+    assert "<script" not in html
+    assert "\u202e" not in html
+    assert html.count("&lt;script&gt;") == 5
+
+
+def test_a_hit_says_its_policy_label_what_live_gave_and_how_its_form_came_about() -> None:
+    html = page(packet([text("ＡＤＤ me", SCAM, chain=("compatibility", "case"), normalised="add me")]))
+
+    assert "Scams 0.93" in html
+    assert "text.risk/scam, live 0.10, <strong>missed by live</strong>" in html
+    assert "compatibility → case: <q>add me</q>" in html
+
+
+def test_long_stretches_without_findings_are_folded() -> None:
+    quiet = [text(f"line {index}", at_s=index) for index in range(20)]
+    quiet[12] = text("add me", SCAM, at_s=12)
+
+    assert [(one.folded, len(one.texts)) for one in passages(quiet)] == [(True, 10), (False, 5), (True, 5)]
+
+
+def test_a_page_keeps_findings_when_there_is_too_much_text() -> None:
+    many = [text(f"line {index}", at_s=index) for index in range(TEXTS_SHOWN + 10)]
+    html = page(packet([*many, text("add me", SCAM, at_s=99_999)]))
+
+    assert "<mark>add me</mark>" in html
+    assert "11 more texts" in html
+
+
+def test_one_text_does_not_fill_the_page() -> None:
+    html = page(packet([text("x" * 4000, SCAM)]))
+
+    assert "x" * (CHARACTERS - 1) in html
+    assert "x" * (CHARACTERS + 1) not in html
+
+
+def test_what_was_read_by_live_alone_is_listed() -> None:
+    html = page(packet(only_live=(text("a ghost"),)))
+
+    assert "1 text that live had and deep does not" in html
+    assert "a ghost" in html
+
+
+def test_texts_that_live_read_alike_are_the_same_however_they_are_cut() -> None:
+    def spoken(words: str, at_s: float) -> TextObservation:
+        return records.chat_line(words, at_s=at_s, users=()).model_copy(update={"source": "speech", "repeats": 1})
+
+    sides = SideBySide(read_policies(), {})
+    live = records.record(0, texts=[spoken("welcome back", 1), spoken("everybody how are you", 4)])
+    deep = records.record(0, texts=[spoken("welcome back everybody", 1), spoken("how are you", 5)], run="review-1")
+    sides.add(live, deep)
+
+    assert [one.live for one in sides.texts()[0]] == ["same", "same"]
+    assert sides.only_live() == ()
