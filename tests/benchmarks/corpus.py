@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 from pipelines.items import CheckpointRef
-from pipelines.manifest import SegmentManifest, segment_id_at
+from pipelines.manifest import Context, SegmentManifest, segment_id_at
 from pipelines.record import Record
 from workers.config import Config
 from workers.demo.programme import CHAT_FILE, STREAM_FILE, read_planted
@@ -73,7 +73,8 @@ def sampled(config: Config, storage: Storage, *, limit: int | None = None) -> tu
     """
     start = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=read_planted().duration_s + 3600)
     with _Kept(config) as publisher:
-        order = Order(str(STREAM_FILE), STREAM_ID, start=start, chat=CHAT_FILE)
+        context = Context(language="en", region="SG", viewers=1200)
+        order = Order(str(STREAM_FILE), STREAM_ID, start=start, chat=CHAT_FILE, context=context)
         sample(
             order,
             config=config,
