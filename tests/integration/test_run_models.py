@@ -13,6 +13,7 @@ from pipelines.policies import POLICY_IDS
 from pipelines.record import Coverage, Observations, Record
 from pipelines.reexamine import Reexamination
 from tests import engines
+from tests.lanes import messages
 from tests.records import chat_line, record
 from tests.runs import planned, take, work, work_off
 from tests.segments import store_segment
@@ -150,6 +151,9 @@ def test_nothing_is_fed_while_every_engine_serves_another_checkpoint(
     feeder.tick()
     assert bench.redis.llen("rescan") == 3
     assert progress(runs, RUN, bench.redis).detail == ""
+    beat("a" * 64)
+    feeder.tick()
+    assert bench.redis.llen("rescan") == 0
 
 
 def test_a_segment_whose_starts_all_died_is_concluded_from_what_is_stored_and_named(
@@ -258,3 +262,24 @@ def test_a_message_of_a_paused_run_asks_nothing(
     assert reexamine_segment(RUN, 1, 0, bench, runs) == "held"
     assert work(bench, runs) == 0
     assert bench.redis.keys("liverisk:attempts:*") == []
+
+
+def test_runs_share_the_window_of_their_lane_and_the_first_is_fed_first(
+    bench: Bench, runs: Runs, storage: Storage, config: Config
+) -> None:
+    for number, run in enumerate(("rescan-b", "rescan-a")):
+        made = [record(index, stream_id=f"room-{number}") for index in range(3)]
+        for one in made:
+            write_record(storage, one)
+        planned(runs, made, run=run, stages=["text"])
+    feeder = Feeder(config.model_copy(update={"runs": config.runs.model_copy(update={"window": 4})}))
+    feeder.tick()
+    feeder.tick()
+    ids = [str(message["headers"]["id"]) for message in messages(bench.redis, "rescan")]  # type: ignore[index]  # JSON
+    assert ids == ["rescan-b/1/0", "rescan-b/1/1", "rescan-b/1/2", "rescan-a/1/0"]
+    with engines.serving(bench.config, lambda: engines.engine(slots())):
+        work(bench, runs, at_most=3)
+        feeder.tick()
+    ids = [str(message["headers"]["id"]) for message in messages(bench.redis, "rescan")]  # type: ignore[index]
+    assert sorted(ids) == ["rescan-a/1/0", "rescan-a/1/1", "rescan-a/1/2", "rescan-b/1"]
+    feeder.close()

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 import redis
@@ -80,10 +81,14 @@ class Feeder:
         found = list(self._runs.open())
         for gone in set(self._feedings) - set(found):
             del self._feedings[gone]
+        ready: list[Feeding] = []
         for run in found:
             if time.monotonic() >= self._not_before.get(run, 0):
-                self._tend_or_wait(run)
+                self._not_before.pop(run, None)
+                with self._apart(run):
+                    ready += self._tend(run)
             self._lease.hold()
+        self._feed(ready)
         return len(found)
 
     def run_forever(self, stop: threading.Event) -> None:
@@ -110,11 +115,11 @@ class Feeder:
             self._client.blpop([NEWS_KEY], timeout=OPEN_S if found else IDLE_S)
             stop.wait(LEAST_S)
 
-    def _tend_or_wait(self, run: str) -> None:
+    @contextmanager
+    def _apart(self, run: str) -> Iterator[None]:
         """What goes wrong with one run holds up no other: it is said, and tried again."""
-        self._not_before.pop(run, None)
         try:
-            self._tend(run)
+            yield
         except Exception as error:  # noqa: BLE001  # whatever it was, the other runs go on
             what = str(error) if isinstance(error, RunError) else f"{type(error).__name__} at {place_of(error)}"
             logger.error("run not carried on run=%s error=%s", run, what)
@@ -123,17 +128,27 @@ class Feeder:
                 with suppress(redis.RedisError):
                     put_hint(self._client, run, self._feedings[run].hint(f"failing: {what}"))
 
-    def _tend(self, run: str) -> None:
+    def _feed(self, ready: Iterable[Feeding]) -> None:
+        """The window is that of a lane: the run that was planned first is fed first, and so ends first."""
+        oldest_first = sorted(ready, key=lambda one: (one.plan.created_at, one.plan.run))
+        for feeding in oldest_first:
+            lane = feeding.plan.lane
+            out = sum(one.outstanding for one in self._feedings.values() if one.plan.lane == lane)
+            with self._apart(feeding.plan.run):
+                feeding.feed(self._config.runs.window - out)
+
+    def _tend(self, run: str) -> tuple[Feeding, ...]:
+        """Moves the run as its state wants; the feeding that may have messages, if any."""
         try:
             state = self._runs.state(run)
         except NoSuchRun:
             self._runs.close(run)
-            return
+            return ()
+        if state == "requested" and self._planned(run):
+            state = "running"
         match state:
-            case "requested":
-                self._plan(run)
             case "running":
-                self._carry(run)
+                return self._carried(run)
             case "paused":
                 self._stop(run, "paused")
             case "cancelled":
@@ -141,27 +156,29 @@ class Feeder:
                     self._runs.close(run)
             case "finished":
                 self._runs.close(run)
+        return ()
 
-    def _plan(self, run: str) -> None:
-        """Plans a requested review when its segments are there; one that can have none is ended."""
-        self._not_before[run] = time.monotonic() + RETRY_S
+    def _planned(self, run: str) -> bool:
+        """Plans a requested review once its segments are there; one that can have none is ended."""
         request = self._runs.request(run)
-        if request is None:
-            return
         try:
-            plan = self._plan_review(request, self._config, self._runs.storage)
+            plan = self._plan_review(request, self._config, self._runs.storage) if request is not None else None
         except RunError as error:
             logger.warning("review ended run=%s error=%s", run, error)
             self._runs.mark(run, "cancelled", finish.FEEDER)
             self._runs.close(run)
-            return
-        if plan is not None:
-            self._runs.put_plan(plan)
-            logger.info("review planned run=%s selected=%d", run, plan.selected)
-            self._carry(run)
+            return False
+        if plan is None:
+            self._not_before[run] = time.monotonic() + RETRY_S
+            return False
+        self._runs.put_plan(plan)
+        logger.info("review planned run=%s selected=%d", run, plan.selected)
+        return True
 
-    def _carry(self, run: str) -> None:
+    def _carried(self, run: str) -> tuple[Feeding, ...]:
         if held(self._client, run):
+            if self._runs.state(run) != "running":
+                return ()  # whoever moves it leaves the mark before the hold
             release(self._client, run)
         feeding = self._feedings.get(run)
         if feeding is None:
@@ -170,16 +187,21 @@ class Feeder:
             self._feedings[run] = feeding
         feeding.look()
         if feeding.finished:
-            put_hint(self._client, run, feeding.hint("writing the report"))
-            self._lease.hold(FINISHING_S)
-            self._finish(self._runs, feeding.plan, self._config)
-            del self._feedings[run]
-            return
+            self._end(feeding)
+            return ()
         waits = waits_for_checkpoints(feeding.plan, self._client)
-        if not waits:
-            feeding.audit()
-            feeding.feed()
         put_hint(self._client, run, feeding.hint(waits))
+        if waits:
+            feeding.recall()
+            return ()
+        feeding.audit()
+        return (feeding,)
+
+    def _end(self, feeding: Feeding) -> None:
+        put_hint(self._client, feeding.plan.run, feeding.hint("writing the report"))
+        self._lease.hold(FINISHING_S)
+        self._finish(self._runs, feeding.plan, self._config)
+        del self._feedings[feeding.plan.run]
 
     def _stop(self, run: str, state: Held) -> bool:
         """Asserts the hold and takes messages back; whether any are still with a worker."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,7 +15,7 @@ import redis
 
 from workers.publish import Publisher
 from workers.records import place_of
-from workers.runs.hold import under_way
+from workers.runs.hold import under_way, withdraw
 from workers.runs.messages import batch_task, segment_task
 from workers.runs.pace import Pace
 from workers.runs.progress import Hint
@@ -27,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 AUDIT_S = 5.0
 """When so long nothing was done, messages that nobody has are sent again."""
+SEGMENT_SLASHES = 2
+"""In the task id of a segment; that of a batch has one."""
 SETTLED_S = 1.0
 """A message just sent may be between lane and worker."""
 
@@ -49,7 +50,7 @@ class Feeding:
         self._runs = runs
         self._client = client
         self._publisher = publisher
-        self._window = window
+        self._window = window  # also bounds how many batches are open at a time
         self._up_to = 0
         self._beyond: set[int] = set()
         self._batches: dict[int, _Batch] = {}
@@ -65,8 +66,8 @@ class Feeding:
 
     @property
     def outstanding(self) -> int:
-        """Messages sent and not yet seen done."""
-        return len(self._out)
+        """Segments whose message was sent and that were not yet seen done."""
+        return sum(task.count("/") == SEGMENT_SLASHES for task in self._out)
 
     def look(self) -> None:
         """Takes note of what was done since the last look."""
@@ -76,22 +77,34 @@ class Feeding:
                 self._see_outcomes(number, batch)
         self._pace.note(time.monotonic(), self._done)
 
-    def feed(self) -> int:
-        """Sends what may be worked on, as far as the window allows; how many messages."""
-        before = len(self._out)
-        for number in self._open_batches():
-            batch = self._batches[number]
-            for index in sorted(batch.due):
-                if len(self._out) >= self._window:
+    def feed(self, room: int) -> int:
+        """Sends at most `room` segments, and every batch that can be concluded; how many segments.
+
+        Batches are opened in order, the next one when all of the last is on its way.
+        """
+        sent, unsent = 0, False
+        for number in range(self._up_to + 1, len(self.plan.batches) + 1):
+            if number in self._beyond:
+                continue
+            if number not in self._batches:
+                if unsent or len(self._batches) >= self._window:
                     break
-                if (task := segment_task(self.plan.run, number, index)) not in self._out:
-                    self._publisher.send_reexamine(self.plan.run, number, index, self.plan.lane)
-                    self._sent(task)
-            task = batch_task(self.plan.run, number)
-            if not batch.due and task not in self._out and self._follows(number):
-                self._publisher.send_conclude(self.plan.run, number, self.plan.lane)
+                self._batches[number] = self._opened(number)
+            for index in sorted(self._batches[number].due):
+                if (task := segment_task(self.plan.run, number, index)) in self._out:
+                    continue
+                if unsent := sent >= room:
+                    break
+                self._publisher.send_reexamine(self.plan.run, number, index, self.plan.lane)
                 self._sent(task)
-        return len(self._out) - before
+                sent += 1
+            self._conclude(number)
+        return sent
+
+    def recall(self) -> None:
+        """Takes its messages back, so that they stand in nobody's way while the run waits."""
+        withdraw(self._client, self.plan.lane, self.plan.run)
+        self._out.clear()
 
     def audit(self) -> int:
         """When nothing was done for a while: forgets messages that neither lane nor worker has; how many."""
@@ -152,19 +165,6 @@ class Feeding:
         if there:
             self._moved_at = time.monotonic()
 
-    def _open_batches(self) -> Iterator[int]:
-        """Batches to work on, in order, opened on the way; no more at a time than messages may be out."""
-        for number in range(self._up_to + 1, len(self.plan.batches) + 1):
-            if number in self._beyond:
-                continue
-            if len(self._out) >= self._window:
-                return
-            if number not in self._batches:
-                if len(self._batches) >= self._window:
-                    return
-                self._batches[number] = self._opened(number)
-            yield number
-
     def _opened(self, number: int) -> _Batch:
         items = self._runs.batch(self.plan.run, number).items
         due = {index for index, item in enumerate(items) if item.stages}
@@ -172,6 +172,12 @@ class Feeding:
         if batch.due:
             self._see_outcomes(number, batch)
         return batch
+
+    def _conclude(self, number: int) -> None:
+        task = batch_task(self.plan.run, number)
+        if not self._batches[number].due and task not in self._out and self._follows(number):
+            self._publisher.send_conclude(self.plan.run, number, self.plan.lane)
+            self._sent(task)
 
     def _follows(self, number: int) -> bool:
         """Whether the batch may be concluded: what came before of the stream that it begins with has its records."""
