@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 
 from pipelines.coverage import NO_INPUT
-from pipelines.record import Record
+from pipelines.record import Coverage, Modality, Record
+from tests.engines import calm, engine, serving, tiny
 from tests.records import START, chat_line, record, unexamined, verdict
 from workers.config import Config
 from workers.records import key_of, record_keys, write_record
 from workers.runs import selection as selecting
+from workers.runs.dry_run import forecast
 from workers.runs.planning import RescanOrder, drop_plan, plan_rescan, prepare_rescan
+from workers.runs.run import Estimate
 from workers.runs.selection import NothingSelected, Selection, WrongSelection, chosen, why_nothing
 from workers.runs.store import Runs
 from workers.runs.today import todays_digests
@@ -191,3 +194,67 @@ def test_records_that_cannot_be_read_are_told_in_the_plan(
     plan = prepare_rescan(config, storage, RescanOrder(reuse=True))
     assert plan.selected == 5
     assert plan.selection["unreadable"].startswith(f"1 records cannot be read, the first: {key}")
+
+
+def test_what_was_cut_short_is_known_of_every_stage(storage: Storage) -> None:
+    cut: list[tuple[Modality, Coverage]] = [
+        ("frames", unexamined("shed", 5)),
+        ("speech", Coverage(status="partly", reason="deadline", detail="text.risk", examined=1, total=2)),
+        ("screen", unexamined("undecodable", 5)),
+        ("chat", unexamined("shed", 3)),
+    ]
+    for index, (modality, coverage) in enumerate(cut):
+        write_record(storage, record(index, coverage={modality: coverage}, texts=[chat_line("hello")]))
+    with chosen(storage, Selection()) as found:
+        assert [(one.cut_short, one.has_texts) for one in found.segments] == [
+            ({"frames"}, True),
+            ({"text"}, True),
+            (frozenset(), True),
+            ({"text"}, True),
+        ]
+
+
+class TestDryRun:
+    """With an engine of one text slot, whose checkpoint is not the one of the stored records."""
+
+    @pytest.fixture
+    def texts_only(self, config: Config, storage: Storage) -> Config:
+        line = chat_line("send a deposit first", scam=0.01)
+        for index in range(9):
+            write_record(storage, record(index, texts=[line] if index % 2 else []))
+        slots = {"text.risk": config.slots["text.risk"]}
+        return config.model_copy(update={"slots": slots})
+
+    def test_a_sample_goes_the_whole_way_and_nothing_is_written(self, texts_only: Config, storage: Storage) -> None:
+        before = list(storage.keys(""))
+        slots = {"text.risk": ("e5-small-risk", calm({"scam": 0.99}))}
+        digest = todays_digests(texts_only)["text.risk"]
+        with serving(texts_only, lambda: engine(slots, digest)):
+            found = forecast(texts_only, storage, RescanOrder(), sample=9)
+        assert (found.selected, found.sampled, found.unknown) == (9, 9, ())
+        assert (found.stages, found.reused) == ({"text": 4}, {"frames": 9, "speech": 9, "screen": 9})
+        assert found.by_policy["scam"]["flagged"] >= 4
+        assert found.segments_changed >= 4
+        assert found.estimate is not None
+        assert found.estimate.sampled == 4
+        assert found.estimate.wall_s > 0
+        assert list(storage.keys("")) == before
+
+    def test_without_an_engine_it_says_what_it_could_not_find_out(self, texts_only: Config, storage: Storage) -> None:
+        found = forecast(texts_only, storage, RescanOrder(), sample=8)
+        assert [line.partition(":")[0] for line in found.unknown] == ["no engine answers here"]
+        assert found.stages == {"text": 4}
+        assert found.sampled < 8
+
+    def test_an_engine_with_another_checkpoint_is_not_asked(self, texts_only: Config, storage: Storage) -> None:
+        with serving(texts_only, lambda: tiny(digest="f" * 64)):
+            found = forecast(texts_only, storage, RescanOrder(), sample=9)
+        assert "serves another checkpoint of text.risk" in found.unknown[0]
+        assert found.sampled == 5
+
+    def test_a_change_of_policies_is_foretold_without_models(self, config: Config, storage: Storage) -> None:
+        for index in range(5):
+            write_record(storage, record(index, verdict("scam", "medium")))
+        found = forecast(config, storage, RescanOrder(reuse=True), sample=2)
+        assert (found.sampled, found.changes, found.by_policy) == (2, {"lifted": 2}, {"scam": {"lifted": 2}})
+        assert found.estimate == Estimate(sampled=5, engine_s=0, wall_s=0.12)

@@ -136,9 +136,11 @@ def resume(chosen: Path | None, run: str, detach: bool, as_json: bool) -> None:
         if runs.state(run) not in ("running", "requested"):
             with _broker(config) as client:
                 move(runs, run, asking(), client)
+    if detach:
+        click.echo(f"{run}: goes on")
+        return
     with refusals():
-        if not detach:
-            show_until_over(config, storage, run, as_json=as_json)
+        show_until_over(config, storage, run, as_json=as_json)
 
 
 @click.command()

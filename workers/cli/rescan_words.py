@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 KINDS: dict[ChangeKind, str] = {
     "flagged": "newly flagged",
-    "lifted": "flags lifted",
+    "lifted": "no longer flagged",
     "raised": "raised",
     "lowered": "lowered",
 }
@@ -42,11 +42,11 @@ def forecast_lines(found: Forecast) -> Iterator[str]:
     more = found.streams - len(busiest)
     yield f"  by stream: {', '.join(busiest)}{f', and {more} more' if more > 0 else ''}"
     yield from _stages(found.stages)
-    reused = [f"{stage} {count}" for stage, count in found.reused.items() if count]
+    reused = [f"{stage} {count}" for stage, count in found.reused.items()]
     if reused:
         yield f"  reused: {', '.join(reused)}"
     if found.unchanged:
-        yield f"  {_segments(found.unchanged)} already have these policies and checkpoints"
+        yield f"  {_segments(found.unchanged)} of them with these policies and checkpoints already"
     yield _cost(found.estimate)
     yield from _sample(found)
     for problem in found.unknown:
@@ -57,8 +57,9 @@ def _sample(found: Forecast) -> Iterator[str]:
     if not found.sampled:
         yield "  what would change was not tried"
         return
-    share = f" (all of them, times {found.selected / found.sampled:.1f})" if found.selected > found.sampled else ""
-    yield f"  of {found.sampled} sampled, {found.segments_changed} would change{share}: {_kinds(found.changes)}"
+    scaled = round(found.segments_changed * found.selected / found.sampled)
+    of_all = f" (about {scaled} of all {found.selected})" if found.selected > found.sampled else ""
+    yield f"  of {found.sampled} sampled, {found.segments_changed} would change{of_all}: {_kinds(found.changes)}"
     for policy, changes in found.by_policy.items():
         yield f"    {policy}: {_kinds(changes)}"
     if found.media_expired:
@@ -131,7 +132,7 @@ def _kinds(counts: Mapping[ChangeKind, int] | Counts) -> str:
     told: dict[str, int] = (
         {kind: counts[kind] for kind in counts} if isinstance(counts, Mapping) else counts.model_dump()
     )
-    return ", ".join(f"{told[kind]} {words}" for kind, words in KINDS.items() if told.get(kind)) or "nothing changed"
+    return ", ".join(f"{told[kind]} {words}" for kind, words in KINDS.items() if told.get(kind)) or "nothing"
 
 
 def _segments(count: int) -> str:

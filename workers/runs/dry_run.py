@@ -5,6 +5,7 @@ A sample spread evenly over the selection goes the way of a real segment up to i
 
 from __future__ import annotations
 
+import random
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from itertools import pairwise
 from typing import Final
 
 from pipelines.record import STAGES, Record, Stage
@@ -61,26 +63,35 @@ class Forecast(Strict):
     unknown: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class _Spread:
-    """Keeps between `size` and twice as many of a stream of items, evenly apart, however long it becomes."""
+class Spread:
+    """Keeps one of every so many items of a stream, `size` to twice as many in all, however long it becomes.
 
-    size: int
-    kept: list[Item] = field(default_factory=list)
-    _stride: int = 1
-    _seen: int = 0
+    Which one of its neighbours is left to chance, the same at every time, so that no rhythm of the stream is met.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._kept: list[Item] = []
+        self._stride = 1
+        self._seen = 0
+        self._chance = random.Random(0)  # noqa: S311  # draws a sample, guards nothing
 
     def add(self, item: Item) -> None:
-        if self.size and self._seen % self._stride == 0:
-            self.kept.append(item)
-            if len(self.kept) == 2 * self.size:
-                self.kept, self._stride = self.kept[::2], 2 * self._stride
+        place = self._seen % self._stride
         self._seen += 1
+        if place == 0 and len(self._kept) == 2 * self._size:
+            pairs = zip(self._kept[::2], self._kept[1::2], strict=True)
+            self._kept, self._stride = [self._chance.choice(pair) for pair in pairs], 2 * self._stride
+        if place == 0 and self._size:
+            self._kept.append(item)
+        elif self._size and self._chance.random() * (place + 1) < 1:
+            self._kept[-1] = item
 
     def drawn(self) -> list[Item]:
-        """At most `size`, the middle ones of as many equal parts."""
-        count = min(self.size, len(self.kept))
-        return [self.kept[(2 * index + 1) * len(self.kept) // (2 * count)] for index in range(count)]
+        """At most `size`, in the order of the stream."""
+        count = min(self._size, len(self._kept))
+        parts = [len(self._kept) * index // max(1, count) for index in range(count + 1)]
+        return [self._kept[self._chance.randrange(*part)] for part in pairwise(parts)]
 
 
 @dataclass(slots=True)
@@ -101,7 +112,7 @@ def forecast(
     config: Config, storage: Storage, order: RescanOrder, *, sample: int = 20, tell: Progress | None = None
 ) -> Forecast:
     """Counts the selection and tries `sample` of it; writes nothing. Raises as `prepare_rescan`, and `ConfigError`."""
-    target, tally, spread = target_of(config, order), Tally(), _Spread(sample)
+    target, tally, spread = target_of(config, order), Tally(), Spread(sample)
     with chosen(storage, order.selection, tell=tell) as found:
         for one in found.segments:
             stages = stages_of(one, target)
@@ -118,7 +129,7 @@ def forecast(
         streams=len(tally.streams),
         busiest=dict(tally.streams.most_common(BUSIEST)),
         stages=plan.stages,
-        reused={stage: tally.with_input[stage] - tally.stages[stage] for stage in STAGES if tally.with_input[stage]},
+        reused={stage: count for stage in STAGES if (count := tally.with_input[stage] - tally.stages[stage])},
         unchanged=tally.unchanged,
         policies=plan.policies.digest,
         checkpoints=plan.checkpoints,

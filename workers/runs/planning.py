@@ -79,13 +79,14 @@ def target_of(config: Config, order: RescanOrder) -> Target:
 
 
 def stages_of(one: Chosen, target: Target) -> tuple[Stage, ...]:
-    """The stages that must run again: had input, and a slot that is new or whose checkpoint is another now."""
+    """The stages that must run again: cut short the last time, or with a slot that is new or changed its checkpoint."""
 
     def due(stage: Stage) -> bool:
         if not _has_input(one, stage, target):
             return False
         own = [slot for slot in target.slots([stage]) if slot.partition(".")[0] == _KIND[stage]]
-        return bool(own) and (target.full or any(one.checkpoints.get(slot) != target.digests[slot] for slot in own))
+        changed = any(one.checkpoints.get(slot) != target.digests[slot] for slot in own)
+        return bool(own) and (target.full or stage in one.cut_short or changed)
 
     return () if target.reuse else tuple(stage for stage in STAGES if due(stage))
 
@@ -209,7 +210,7 @@ def left_out(found: Found) -> dict[str, str]:
         "unreadable": (len(found.unreadable), str(next(iter(found.unreadable), ""))),
         "absent": (len(missing), ", ".join("/".join(names) for names in missing[:NAMED])),
     }
-    words = {"unreadable": "records cannot be read, the first: ", "absent": "listed segments have no record: "}
+    words = {"unreadable": "records cannot be read, the first: ", "absent": "of the listed segments have no record: "}
     return {name: f"{count} {words[name]}{first}" for name, (count, first) in told.items() if count}
 
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import duckdb
 
-from pipelines.coverage import NO_INPUT
-from pipelines.record import MODALITIES, Modality
+from pipelines.coverage import DEADLINE, MODEL_FAILED, NO_INPUT, SHED
+from pipelines.record import MODALITIES, Modality, Stage
 from workers.records import Progress, RecordError, record_key, record_keys
 from workers.runs.store import RunError
 from workers.storage import Storage
@@ -28,6 +28,8 @@ from workers.verdicts.tables import TablesError, compact, read_tables
 
 TAIL_READ = 500
 """Records not yet compacted that are read one by one; more are compacted first."""
+CUT_SHORT = frozenset({SHED, DEADLINE, MODEL_FAILED})
+"""Reasons that another look may mend."""
 Segment = tuple[str, str]
 """Stream and segment id."""
 _CHECKPOINT = re.compile(r"(?:(?P<id>[A-Za-z0-9][A-Za-z0-9._-]*)@)?(?P<digest>[0-9a-f]{4,64})")
@@ -79,7 +81,10 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """One segment of a selection, as its record describes it. `checkpoints` is slot -> digest, `key` the record's."""
+    """One segment of a selection, as its record describes it. `checkpoints` is slot -> digest, `key` the record's.
+
+    `cut_short` are the stages that overload, a deadline or a failing model kept from looking at everything.
+    """
 
     key: str
     stream_id: str
@@ -88,6 +93,7 @@ class Chosen:
     checkpoints: Mapping[str, str]
     policy_digest: str
     without_input: frozenset[Modality]
+    cut_short: frozenset[Stage]
     has_texts: bool
     stage_ms: Mapping[str, float]
 
@@ -186,7 +192,7 @@ def _around(tree: dict[str, Any]) -> list[dict[str, object]]:
 def _query(selection: Selection) -> str:
     """One row a segment, in order of stream and time."""
     segments, observations = (_source(table, selection.run) for table in ("segments", "observations"))
-    reasons = ", ".join(f"{modality}_reason" for modality in MODALITIES)
+    reasons = ", ".join(f"{modality}_reason, {modality}_detail" for modality in MODALITIES)
     narrowing = bool(selection.where or selection.policies)
     return (
         # What is not ours in it is quoted, or was checked to be one expression.
@@ -261,6 +267,7 @@ def _listed(found: Iterator[Chosen], segments: frozenset[Segment], absent: set[S
 def _chosen(row: tuple[Any, ...]) -> Chosen:
     day, stream_id, segment_id, run, captured_at, checkpoints, policy_digest, stage_ms, has_texts, *reasons = row
     assert isinstance(day, date)
+    why = dict(zip(MODALITIES, zip(reasons[::2], reasons[1::2], strict=True), strict=True))
     return Chosen(
         key=record_key(day.isoformat(), stream_id, segment_id, run),
         stream_id=stream_id,
@@ -268,9 +275,15 @@ def _chosen(row: tuple[Any, ...]) -> Chosen:
         captured_at=captured_at,
         checkpoints={slot: pinned.rpartition("@")[2] for slot, pinned in checkpoints.items()},
         policy_digest=policy_digest,
-        without_input=frozenset(
-            modality for modality, reason in zip(MODALITIES, reasons, strict=True) if reason == NO_INPUT
+        without_input=frozenset(modality for modality, (reason, _) in why.items() if reason == NO_INPUT),
+        cut_short=frozenset(
+            _stage(modality, detail) for modality, (reason, detail) in why.items() if reason in CUT_SHORT
         ),
         has_texts=has_texts,
         stage_ms=stage_ms or {},
     )
+
+
+def _stage(modality: Modality, detail: str | None) -> Stage:
+    """Whose part is missing: chat is only ever scored, and of the others a text slot may be all that was."""
+    return "text" if modality == "chat" or (detail or "").startswith("text.") else modality

@@ -22,6 +22,7 @@ def segment(
     checkpoints: Mapping[str, str] = TODAY,
     *,
     without: frozenset[Modality] = frozenset(),
+    cut_short: frozenset[Stage] = frozenset(),
     has_texts: bool = True,
     stage_ms: Mapping[str, float] | None = None,
 ) -> Chosen:
@@ -33,6 +34,7 @@ def segment(
         checkpoints=checkpoints,
         policy_digest=POLICIES.digest,
         without_input=without,
+        cut_short=cut_short,
         has_texts=has_texts,
         stage_ms=stage_ms or {},
     )
@@ -67,6 +69,13 @@ def test_full_runs_every_stage_that_has_something_to_look_at() -> None:
     assert stages_of(segment(without=frozenset({"speech"})), target(full=True)) == ("frames", "screen", "text")
     assert stages_of(segment(without=frozenset({"frames"}), has_texts=False), target(full=True)) == ("speech",)
     assert stages_of(segment(), target(full=True, screen_text=False)) == ("frames", "speech", "text")
+
+
+def test_what_was_cut_short_runs_again_with_the_same_checkpoint() -> None:
+    shed = frozenset[Stage]({"speech", "text"})
+    assert stages_of(segment(cut_short=shed), target()) == ("speech", "text")
+    assert stages_of(segment(cut_short=shed, has_texts=False), target()) == ("speech",)
+    assert stages_of(segment(cut_short=shed), target(reuse=True)) == ()
 
 
 def test_reuse_runs_nothing() -> None:
