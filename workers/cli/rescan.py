@@ -124,7 +124,7 @@ def _order(given: dict[str, Any]) -> RescanOrder:
         region=given["region"],
         language=given["language"],
         checkpoint=given["checkpoint"],
-        segments=None if listing is None else read_segments(listing.name, listing.read()),
+        segments=None if listing is None else read_segments(getattr(listing, "name", "<stdin>"), listing.read()),
         run=None if given["run"] == "current" else given["run"],
     )
     return RescanOrder(
