@@ -86,28 +86,32 @@ def test_listed_segments_are_selected_and_unknown_ones_are_not(select: Select, s
     assert select(segments=frozenset()) == []
 
 
-@pytest.mark.parametrize(
-    ("condition", "says"),
-    [
-        ("probabilty > 0.3", 'Referenced column "probabilty" not found'),
-        ("probability >", "syntax error"),
-        ("probability > 0.3; DROP TABLE verdicts", "syntax error"),
-        ("true) UNION SELECT ('a'", "give one condition"),
-        ("true) GROUP BY (1", "give one condition"),
-        ("true), (true", "give one condition"),
-        ("true)) OR ((true", "syntax error"),
-        ("true LIMIT 3", "syntax error"),
-        ("count(*) > 3", "WHERE clause cannot contain aggregates"),
-        ("has_texts", 'Referenced column "has_texts" not found'),
-        ("policy IN (SELECT content FROM read_text('/etc/hostname'))", "file system"),
-        ("", "syntax error"),
-    ],
+NO_CONDITIONS = (
+    ("probabilty > 0.3", 'Referenced column "probabilty" not found'),
+    ("probability >", "syntax error"),
+    ("probability > 0.3; DROP TABLE verdicts", "syntax error"),
+    ("true) UNION SELECT ('a'", "give one condition"),
+    ("true) GROUP BY (1", "give one condition"),
+    ("true), (true", "give one condition"),
+    ("true)) OR ((true", "syntax error"),
+    ("true LIMIT 3", "syntax error"),
+    ("count(*) > 3", "WHERE clause cannot contain aggregates"),
+    ("has_texts", 'Referenced column "has_texts" not found'),
+    ("policy IN (SELECT content FROM read_text('/etc/hostname'))", "file system"),
+    ("", "syntax error"),
 )
-def test_a_condition_that_is_none_is_refused_in_one_line(storage: Storage, condition: str, says: str) -> None:
-    with pytest.raises(WrongSelection, match=r"^--where: .+") as refused, chosen(storage, Selection(where=condition)):
-        pass
-    assert says in str(refused.value)
-    assert "\n" not in str(refused.value)
+"""SQL, and part of what is said about it."""
+
+
+def test_a_condition_that_is_none_is_refused_in_one_line(storage: Storage) -> None:
+    for condition, says in NO_CONDITIONS:
+        with (
+            pytest.raises(WrongSelection, match=r"^--where: .+") as refused,
+            chosen(storage, Selection(where=condition)),
+        ):
+            pass
+        assert says in str(refused.value)
+        assert "\n" not in str(refused.value)
 
 
 def test_a_condition_cannot_reach_beyond_those_beside_it(select: Select) -> None:
