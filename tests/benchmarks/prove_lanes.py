@@ -109,10 +109,9 @@ class Load:
         self._bench.wait(self._bench.idle, "the rescan's last segments are done")
 
 
-def order_for(mode: str, bench: Bench, corpus: Corpus) -> RescanOrder:
+def order_for(mode: str, bench: Bench, corpus: Corpus, copies: int) -> RescanOrder:
     """Stores what a rescan of this mode works on, and says how to ask for it."""
     kind = {"text": "text", "vision": "vision"}.get(mode)
-    copies = COPIES[mode]
     other = slot_of(corpus.records, kind) if kind else None
     store(bench.storage, corpus.copies(mode, copies, other=other))
     return RescanOrder(
@@ -170,7 +169,7 @@ def measure(bench: Bench, corpus: Corpus, options: argparse.Namespace) -> tuple[
     """A turn a mode, and how long one speech window holds the model, in seconds."""
     orders: dict[str, RescanOrder | None] = {IDLE: None}
     for mode in options.modes.split(","):
-        orders[mode] = order_for(mode, bench, corpus)
+        orders[mode] = order_for(mode, bench, corpus, options.copies or COPIES[mode])
     compact(bench.storage)
     rate = options.share * (carried := capacity(bench, corpus, options.burst))
     say(f"capacity {carried:.2f} segments/s; live segments come at {rate:.2f} a second; {machine()}")
@@ -240,6 +239,7 @@ def _options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--modes", default=",".join(MODES))
     parser.add_argument("--burst", type=int, default=24, help="segments that measure the capacity")
     parser.add_argument("--share", type=float, default=0.5, help="of the capacity that live segments take")
+    parser.add_argument("--copies", type=int, help="records that each rescan works on; default: enough for a block")
     parser.add_argument("--corpus", type=int, help="segments of the bundled stream; default: all")
     parser.add_argument("--concurrency", type=int, default=2)
     options = parser.parse_args(arguments)
