@@ -16,7 +16,6 @@ from workers.records import key_of, record_keys, write_record
 from workers.runs import selection as selecting
 from workers.runs.dry_run import forecast
 from workers.runs.planning import RescanOrder, drop_plan, plan_rescan, prepare_rescan
-from workers.runs.run import Estimate
 from workers.runs.selection import NothingSelected, Selection, WrongSelection, chosen, why_nothing
 from workers.runs.store import Runs
 from workers.runs.today import todays_digests
@@ -261,4 +260,5 @@ class TestDryRun:
             write_record(storage, record(index, verdict("scam", "medium")))
         found = forecast(config, storage, RescanOrder(reuse=True), sample=2)
         assert (found.sampled, found.changes, found.by_policy) == (2, {"lifted": 2}, {"scam": {"lifted": 2}})
-        assert found.estimate == Estimate(sampled=5, engine_s=0, wall_s=0.12)
+        assert found.estimate is not None
+        assert (found.estimate.sampled, found.estimate.engine_s) == (2, 0)

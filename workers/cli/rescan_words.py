@@ -122,10 +122,8 @@ def _stages(stages: Mapping[Stage, int]) -> Iterator[str]:
 def _cost(estimate: Estimate | None) -> str:
     if estimate is None:
         return "  estimate: none, as nothing says what the stages cost"
-    return (
-        f"  estimate: {estimate.engine_s:.0f} engine seconds, done in about {span(estimate.wall_s)} "
-        f"(measured on {_segments(estimate.sampled)})"
-    )
+    measured = f" (measured on {_segments(estimate.sampled)})" if estimate.sampled else ""
+    return f"  estimate: {estimate.engine_s:.0f} engine seconds, done in about {span(estimate.wall_s)}{measured}"
 
 
 def _kinds(counts: Mapping[ChangeKind, int] | Counts) -> str:

@@ -22,19 +22,23 @@ from pipelines.strict import Sha256, Strict
 from workers.classify import Bench
 from workers.config import Config
 from workers.engine.errors import EngineUnavailable
-from workers.records import Progress, RecordError, read_record
+from workers.records import Progress, RecordError, canonical, key_of, read_record
 from workers.runs.changes import changes_between
 from workers.runs.derive import derived
-from workers.runs.history import Fuser, speaking, stream_history
+from workers.runs.history import Fuser, Instants, speaking, stream_history
 from workers.runs.planning import CONCLUDE_S, RescanOrder, Tally, left_out, plan_of, stages_of, target_of
 from workers.runs.reexamination import PUT_BACK, outcome_of
-from workers.runs.run import CHANGE_KINDS, Change, ChangeKind, Estimate, Item, Outcome, Plan
+from workers.runs.run import BATCH_SEGMENTS, CHANGE_KINDS, Change, ChangeKind, Estimate, Item, Outcome, Plan
 from workers.runs.selection import chosen, why_nothing
 from workers.storage import ObjectMissing, Storage
 
 RUN: Final = "rescan-dry-run"
 BUSIEST = 10
 ENGINE_PATIENCE_S = 2.0
+START_S = 1.5
+"""Until the feeder has looked and a message has found its worker, and for the diff at the end."""
+WRITE_S = 0.006
+"""Putting one record into the store."""
 
 
 class Forecast(Strict):
@@ -96,12 +100,13 @@ class Spread:
 
 @dataclass(slots=True)
 class _Trial:
-    """What became of the sample. `examined` segments went through the models, which took so long."""
+    """What became of the sample. `examined` segments went through the models in `wall_s`; fusing took `fused_s`."""
 
     concluded: int = 0
     examined: int = 0
     engine_s: float = 0
     wall_s: float = 0
+    fused_s: float = 0
     media_expired: int = 0
     unexaminable: int = 0
     changed: list[tuple[Change, ...]] = field(default_factory=list)
@@ -133,7 +138,7 @@ def forecast(
         unchanged=tally.unchanged,
         policies=plan.policies.digest,
         checkpoints=plan.checkpoints,
-        estimate=_estimate(tally, trial, plan.estimate),
+        estimate=_estimate(tally, trial, plan.estimate, config.worker.concurrency),
         sampled=trial.concluded,
         segments_changed=sum(map(bool, trial.changed)),
         changes=_by_kind(counted),
@@ -145,13 +150,19 @@ def forecast(
     )
 
 
-def _estimate(tally: Tally, trial: _Trial, recorded: Estimate | None) -> Estimate | None:
+def _estimate(tally: Tally, trial: _Trial, recorded: Estimate | None, children: int) -> Estimate | None:
     """From the sample where models had to run and did; otherwise from what the records say they took."""
-    if not (tally.again and trial.examined):
+    each_s = CONCLUDE_S if not trial.changed else trial.fused_s / len(trial.changed) + WRITE_S
+    side_by_side = min(children, len(tally.streams), -(-tally.segments // BATCH_SEGMENTS))
+    concluding_s = START_S + tally.segments * each_s / side_by_side
+    if tally.again and not trial.examined:
         return recorded
-    each = tally.again / trial.examined
-    wall_s = trial.wall_s * each + tally.segments * CONCLUDE_S
-    return Estimate(sampled=trial.examined, engine_s=round(trial.engine_s * each, 2), wall_s=round(wall_s, 2))
+    times = tally.again / trial.examined if trial.examined else 0.0
+    return Estimate(
+        sampled=trial.examined if tally.again else len(trial.changed),
+        engine_s=round(trial.engine_s * times, 2),
+        wall_s=round(trial.wall_s * times + concluding_s, 2),
+    )
 
 
 def _tried(items: Sequence[Item], plan: Plan, config: Config) -> _Trial:
@@ -223,22 +234,26 @@ def _busy_s(bench: Bench) -> float:
 
 def _conclude(item: Item, outcome: Outcome, plan: Plan, fuser: Fuser, bench: Bench, trial: _Trial) -> None:
     """Fuses one segment with what its stream's records say of the time before it; nothing of the run is stored."""
+    trial.concluded += 1
+    settings = bench.config.examination.for_profile(plan.profile)
     try:
+        started = time.monotonic()
         source = read_record(bench.storage, item.source)
-        record = _new(source, item, outcome, plan, fuser, bench)
+        reading_s = time.monotonic() - started
+        history = _history(source, plan, fuser, bench)
+        started = time.monotonic()
+        record = derived(source, item, outcome, plan, fuser, history, settings=settings, worker=bench.worker)
+        trial.changed.append(changes_between(source, record))
+        canonical(record)
+        trial.fused_s += reading_s + time.monotonic() - started
     except (RecordError, ObjectMissing, ArithmeticError, LookupError, TypeError, ValueError):
         trial.unexaminable += 1
-    else:
-        trial.changed.append(changes_between(source, record))
-    trial.concluded += 1
 
 
-def _new(source: Record, item: Item, outcome: Outcome, plan: Plan, fuser: Fuser, bench: Bench) -> Record:
+def _history(source: Record, plan: Plan, fuser: Fuser, bench: Bench) -> Instants:
     since = source.captured_at - timedelta(seconds=plan.policies.fusion.lookback_s(plan.profile))
-    prefer = speaking(bench.storage, plan, [item.source])
-    history = stream_history(bench.storage, source.stream_id, since, source.captured_at, fuser, prefer=prefer)
-    settings = bench.config.examination.for_profile(plan.profile)
-    return derived(source, item, outcome, plan, fuser, history, settings=settings, worker=bench.worker)
+    prefer = speaking(bench.storage, plan, [key_of(source)])
+    return stream_history(bench.storage, source.stream_id, since, source.captured_at, fuser, prefer=prefer)
 
 
 def _by_kind(changes: Sequence[Change]) -> dict[ChangeKind, int]:
