@@ -1,0 +1,45 @@
+"""The feeder as a worker's child: brought back when it dies, gone with its worker."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from tests.conftest import WaitUntil
+from workers.config import Config, Runs
+from workers.runs import bootstep
+from workers.runs.bootstep import FeederSupervisor
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
+    """The processes that stand for feeders, in the order of their start."""
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def start() -> subprocess.Popen[bytes]:
+        processes.append(subprocess.Popen(["sleep", "60"]))
+        return processes[-1]
+
+    monkeypatch.setattr(bootstep, "_started", start)
+    monkeypatch.setattr(bootstep, "WATCH_S", 0.02)
+    return processes
+
+
+def test_a_feeder_that_dies_is_started_again_and_ends_with_the_worker(
+    started: list[subprocess.Popen[bytes]], wait_until: WaitUntil
+) -> None:
+    supervisor = FeederSupervisor(Config())
+    supervisor.start()
+    wait_until(lambda: started, "the first feeder runs")
+    started[0].kill()
+    wait_until(lambda: len(started) == 2, "the next one runs")
+    supervisor.stop()
+    assert started[1].poll() is not None
+
+
+def test_a_worker_whose_feeder_is_external_starts_none(started: list[subprocess.Popen[bytes]]) -> None:
+    supervisor = FeederSupervisor(Config(runs=Runs(start_feeder="external")))
+    supervisor.start()
+    supervisor.stop()
+    assert started == []
