@@ -137,6 +137,9 @@ def test_a_long_tail_is_compacted_before_it_is_read(
     storage: Storage, select: Select, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(selecting, "TAIL_READ", 5)
+    said: list[str] = []
+    with chosen(storage, Selection(), say=said.append):
+        assert ["compacting" in line for line in said] == [True]
     before = select()
     assert len(read_tables(storage).compacted) == 6
     assert select(where="policy = 'scam' AND flagged") == ["room-1 1"]

@@ -80,7 +80,7 @@ def _foretell(config: Config, storage: Storage, order: RescanOrder, sample: int,
     from workers.cli.rescan_words import forecast_lines
     from workers.runs.dry_run import forecast
 
-    found = forecast(config, storage, order, sample=sample, tell=_tell())
+    found = forecast(config, storage, order, sample=sample, tell=_tell(), say=_say)
     click.echo(found.model_dump_json() if as_json else "\n".join(forecast_lines(found)))
     _warn(found.left_out)
 
@@ -90,7 +90,7 @@ def _start(config: Config, storage: Storage, order: RescanOrder, given: dict[str
     from workers.runs.planning import drop_plan, prepare_rescan
     from workers.runs.store import Runs
 
-    plan = prepare_rescan(config, storage, order, tell=_tell())
+    plan = prepare_rescan(config, storage, order, tell=_tell(), say=_say)
     as_json, detach = given["as_json"], given["detach"]
     if not as_json:
         click.echo("\n".join(plan_lines(plan)))
@@ -169,6 +169,10 @@ def _wake_feeder(config: Config) -> None:
 def _warn(lines: Iterable[str]) -> None:
     for line in lines:
         click.echo(f"liverisk: not in the selection: {line}", err=True)
+
+
+def _say(line: str) -> None:
+    click.echo(f"liverisk: {line}", err=True)
 
 
 def _tell() -> Told | None:

@@ -29,7 +29,7 @@ from workers.runs.history import Fuser, Instants, speaking, stream_history
 from workers.runs.planning import CONCLUDE_S, RescanOrder, Tally, left_out, plan_of, stages_of, target_of
 from workers.runs.reexamination import PUT_BACK, outcome_of
 from workers.runs.run import BATCH_SEGMENTS, CHANGE_KINDS, Change, ChangeKind, Estimate, Item, Outcome, Plan
-from workers.runs.selection import chosen, why_nothing
+from workers.runs.selection import Say, chosen, silent, why_nothing
 from workers.storage import ObjectMissing, Storage
 
 RUN: Final = "rescan-dry-run"
@@ -114,11 +114,17 @@ class _Trial:
 
 
 def forecast(
-    config: Config, storage: Storage, order: RescanOrder, *, sample: int = 20, tell: Progress | None = None
+    config: Config,
+    storage: Storage,
+    order: RescanOrder,
+    *,
+    sample: int = 20,
+    tell: Progress | None = None,
+    say: Say = silent,
 ) -> Forecast:
     """Counts the selection and tries `sample` of it; writes nothing. Raises as `prepare_rescan`, and `ConfigError`."""
     target, tally, spread = target_of(config, order), Tally(), Spread(sample)
-    with chosen(storage, order.selection, tell=tell) as found:
+    with chosen(storage, order.selection, tell=tell, say=say) as found:
         for one in found.segments:
             stages = stages_of(one, target)
             tally.add(one, stages, target)

@@ -15,7 +15,7 @@ from pipelines.strict import Sha256
 from workers.config import Config
 from workers.records import Progress
 from workers.runs.run import BATCH_SEGMENTS, Batch, Estimate, Item, Plan, new_run_id
-from workers.runs.selection import Chosen, Found, Selection, WrongSelection, chosen, why_nothing
+from workers.runs.selection import Chosen, Found, Say, Selection, WrongSelection, chosen, silent, why_nothing
 from workers.runs.store import PREFIX, Runs
 from workers.runs.today import todays_digests
 from workers.storage import Storage
@@ -142,7 +142,9 @@ class Tally:
         return self._ms[name] / max(1, self._measured[name]) / 1000
 
 
-def prepare_rescan(config: Config, storage: Storage, order: RescanOrder, *, tell: Progress | None = None) -> Plan:
+def prepare_rescan(
+    config: Config, storage: Storage, order: RescanOrder, *, tell: Progress | None = None, say: Say = silent
+) -> Plan:
     """Writes the batches and returns the plan; nothing starts before `Runs.put_plan`.
 
     The selection is never in memory as a whole. Raises `NothingSelected`, `WrongSelection`, `RunError`, `PolicyError`,
@@ -151,7 +153,7 @@ def prepare_rescan(config: Config, storage: Storage, order: RescanOrder, *, tell
     target, runs = target_of(config, order), Runs(storage)
     run = new_run_id("rescan", secrets.token_hex(2))
     tally, sizes = Tally(), list[int]()
-    with chosen(storage, order.selection, tell=tell) as found:
+    with chosen(storage, order.selection, tell=tell, say=say) as found:
         for items in _batches(found.segments, target, tally):
             sizes.append(len(items))
             runs.put_batch(run, Batch(number=len(sizes), items=items))

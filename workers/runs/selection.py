@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -33,6 +33,14 @@ CUT_SHORT = frozenset({SHED, DEADLINE, MODEL_FAILED})
 Segment = tuple[str, str]
 """Stream and segment id."""
 _CHECKPOINT = re.compile(r"(?:(?P<id>[A-Za-z0-9][A-Za-z0-9._-]*)@)?(?P<digest>[0-9a-f]{4,64})")
+
+
+Say = Callable[[str], None]
+"""Takes a line for whoever waits."""
+
+
+def silent(line: str) -> None:
+    del line
 
 
 class WrongSelection(RunError):
@@ -111,8 +119,10 @@ class Found:
 
 
 @contextmanager
-def chosen(storage: Storage, selection: Selection, *, tell: Progress | None = None) -> Iterator[Found]:
-    """The selected segments, streamed while the block is open.
+def chosen(
+    storage: Storage, selection: Selection, *, tell: Progress | None = None, say: Say = silent
+) -> Iterator[Found]:
+    """The selected segments, streamed while the block is open. `say` is told of what takes long.
 
     Raises `WrongSelection`, `NothingSelected` for a stream without records, `StorageError`, `TablesError`. That
     nothing at all was found shows only when the rows end; `why_nothing` then says why.
@@ -122,7 +132,7 @@ def chosen(storage: Storage, selection: Selection, *, tell: Progress | None = No
     for stream in selection.streams:
         if next(record_keys(storage, stream_id=stream), None) is None:
             raise NothingSelected(f"no records of stream {stream}")
-    _shorten_tail(storage, selection, tell)
+    _shorten_tail(storage, selection, tell, say)
     bounds = Bounds(selection.since, selection.until)
     try:
         with reading(storage, _query(selection), bounds=bounds, tell=tell) as answer:
@@ -148,12 +158,13 @@ def _any(storage: Storage, selection: Selection) -> bool:
         return next(selected.rows, None) is not None
 
 
-def _shorten_tail(storage: Storage, selection: Selection, tell: Progress | None) -> None:
+def _shorten_tail(storage: Storage, selection: Selection, tell: Progress | None, say: Say) -> None:
     """Compacts when many records would be read one by one. When another compaction is at it, they are read so."""
     compacted = read_tables(storage, since=selection.since, until=selection.until).compacted
     keys = record_keys(storage, since=selection.since, until=selection.until)
     waiting = (key for key in keys if key not in compacted)
     if next((True for count, _ in enumerate(waiting) if count >= TAIL_READ), False):
+        say(f"more than {TAIL_READ} records are not compacted yet: compacting them first, which later queries gain by")
         try:
             compact(storage, tell=tell)
         except TablesError:
