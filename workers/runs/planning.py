@@ -192,9 +192,11 @@ def plan_of(
     )
 
 
-def plan_rescan(config: Config, storage: Storage, order: RescanOrder, *, tell: Progress | None = None) -> Plan:
+def plan_rescan(
+    config: Config, storage: Storage, order: RescanOrder, *, tell: Progress | None = None, say: Say = silent
+) -> Plan:
     """Plans and starts: as `prepare_rescan`, and the feeder takes it from there."""
-    plan = prepare_rescan(config, storage, order, tell=tell)
+    plan = prepare_rescan(config, storage, order, tell=tell, say=say)
     Runs(storage).put_plan(plan)
     return plan
 
