@@ -139,8 +139,8 @@ def test_a_batch_that_died_in_the_middle_keeps_the_records_it_had(bench: Bench, 
 def test_history_over_the_borders_of_batches_is_that_of_one_pass_in_order(
     bench: Bench, runs: Runs, feeder: Feeder, storage: Storage
 ) -> None:
-    sources = stored(storage, 23)
-    plan = planned(runs, sources, batch_size=4)
+    sources = stored(storage, 11)
+    plan = planned(runs, sources, batch_size=3)
     work_off(feeder, bench, runs)
     assert [scam(one.verdicts) for one in run_records(storage)] == in_order(sources, bench, plan)
 
@@ -157,14 +157,14 @@ def test_segments_that_the_run_does_not_touch_are_its_past_by_its_own_policies(
 def test_a_long_day_of_a_stream_is_not_listed_whole(
     storage: Storage, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sources = stored(storage, 30)
-    monkeypatch.setattr(history, "PAGE", 6)
-    since, until = sources[20].captured_at, sources[25].captured_at
+    sources = stored(storage, 12)
+    monkeypatch.setattr(history, "PAGE", 4)
+    since, until = sources[6].captured_at, sources[10].captured_at
     found = [place.segment_id for _, place in history.stream_keys(storage, "room-1", since, until)]
-    assert found == [one.segment_id for one in sources[20:25]]
+    assert found == [one.segment_id for one in sources[6:10]]
     fuser = history.Fuser.of(stricter(), bench.labels)
     past = history.stream_history(storage, "room-1", since, until, fuser, prefer=("live",))
-    assert sorted(past) == [one.captured_at.timestamp() for one in sources[20:25]]
+    assert sorted(past) == [one.captured_at.timestamp() for one in sources[6:10]]
 
 
 def test_streams_of_one_batch_do_not_share_their_past(bench: Bench, runs: Runs, storage: Storage) -> None:
@@ -208,9 +208,9 @@ def test_a_segment_whose_record_is_gone_or_of_an_unknown_checkpoint_is_named(
 
 
 def test_counts_add_up_at_every_moment(bench: Bench, runs: Runs, feeder: Feeder, storage: Storage) -> None:
-    sources = stored(storage, 12)
+    sources = stored(storage, 8)
     storage.delete(key_of(sources[5]))
-    planned(runs, sources, batch_size=3)
+    planned(runs, sources, batch_size=2)
     recorded = []
     for _ in range(50):
         if not feeder.tick():
@@ -221,7 +221,7 @@ def test_counts_add_up_at_every_moment(bench: Bench, runs: Runs, feeder: Feeder,
         work(bench, runs, at_most=1)
     last = progress(runs, RUN, bench.redis)
     assert adds_up(last)
-    assert (last.recorded, last.unexaminable, last.waiting, last.state) == (11, 1, 0, "finished")
+    assert (last.recorded, last.unexaminable, last.waiting, last.state) == (7, 1, 0, "finished")
     assert recorded == sorted(recorded)
 
 
@@ -250,7 +250,7 @@ def test_a_stream_is_concluded_batch_after_batch_and_different_ones_side_by_side
 def test_a_feeder_that_was_killed_is_followed_by_one_that_goes_on(
     bench: Bench, runs: Runs, storage: Storage, config: Config
 ) -> None:
-    planned(runs, stored(storage, 9), batch_size=3)
+    planned(runs, stored(storage, 6), batch_size=2)
     killed = feeder_of(config)
     killed.tick()
     work(bench, runs)
@@ -258,8 +258,8 @@ def test_a_feeder_that_was_killed_is_followed_by_one_that_goes_on(
     bench.redis.delete("liverisk:feeder")  # as its lease runs out
     follower = feeder_of(config)
     work_off(follower, bench, runs)
-    assert len(run_records(storage)) == 9
-    assert sum(receipt.recorded for n in (1, 2, 3) if (receipt := runs.receipt(RUN, n))) == 9
+    assert len(run_records(storage)) == 6
+    assert sum(receipt.recorded for n in (1, 2, 3) if (receipt := runs.receipt(RUN, n))) == 6
     killed.close()
     follower.close()
 
@@ -304,6 +304,18 @@ def test_a_paused_run_does_nothing_until_it_is_resumed(
     resume(runs, RUN, "tester", bench.redis)
     work_off(feeder, bench, runs)
     assert len(run_records(storage)) == 4
+
+
+def test_a_pause_that_a_look_has_just_missed_is_not_undone(
+    bench: Bench, runs: Runs, feeder: Feeder, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned(runs, stored(storage, 2))
+    pause(runs, RUN, "tester", bench.redis)
+    seen, state = iter(["running"]), Runs.state
+    monkeypatch.setattr(Runs, "state", lambda self, run: next(seen, None) or state(self, run))
+    feeder.tick()
+    assert held(bench.redis, RUN) == "paused"
+    assert bench.redis.llen("rescan") == 0
 
 
 def test_a_pause_takes_effect_between_two_segments(

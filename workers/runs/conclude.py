@@ -9,10 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Literal
+
+import redis
 
 from pipelines.fusion import UnknownCheckpoint, instants
 from pipelines.record import Record
@@ -74,7 +77,8 @@ def conclude(run: str, number: int, bench: Bench, runs: Runs) -> Conclusion:
     if receipt is None:
         return "held"
     runs.put_receipt(run, receipt)
-    tell(bench.redis)
+    with suppress(redis.RedisError):
+        tell(bench.redis)
     logger.info("batch concluded run=%s batch=%d recorded=%d", run, number, receipt.recorded)
     return "concluded"
 
