@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from pathlib import Path
 
@@ -30,14 +31,14 @@ def feeder(chosen: Path | None, for_workers: bool, log_level: str) -> None:
     settings = configured(chosen)
     set_up_logging(log_level)
     give_way()
-    stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        # No event is set: a second signal within the first would wait for its lock for ever. It may end anywhere.
+        signal.signal(number, lambda *_: sys.exit(0))
     try:
         working = Feeder(settings)
     except (ValueError, PublishError, StorageError) as error:
         raise CommandError(f"the feeder cannot start: {error}") from None
     try:
-        working.run_forever(stop)
+        working.run_forever(threading.Event())
     finally:
         working.close()
