@@ -31,8 +31,8 @@ def engine(chosen: Path | None, for_workers: bool, log_level: str) -> None:
     try:
         server = EngineServer(lambda report: Engine.load(settings, report=report), settings, linger_s=linger_s)
         for number in (signal.SIGTERM, signal.SIGINT):
-            # From a thread: in the handler itself, a second signal within the first would wait for the event's lock for ever.
-        signal.signal(number, lambda *_: threading.Thread(target=server.stop).start())
+            # From a thread: within the handler, a second signal would wait for the event's lock for ever.
+            signal.signal(number, lambda *_: threading.Thread(target=server.stop).start())
         server.run()
     except AlreadyRunning as error:
         if not for_workers:

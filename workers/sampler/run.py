@@ -81,11 +81,8 @@ def sample(
     cutting = Cutting(watch, config.sampler.tiers[order.tier], paced=order.follow and not watch.live, stop=stop)
     start = order.start or (None if order.follow else where.recorded_at)
     broken: SourceError | None = None
-    patience_s = config.sampler.reconnect_s
-    live = order.follow or watch.live
-    with Delivery(
-        storage, publisher, order.lane, live=live, patience_s=patience_s, stop=stop, report=report
-    ) as delivery:
+    live, patience_s = order.follow or watch.live, config.sampler.reconnect_s
+    with Delivery(storage, publisher, order.lane, live=live, patience_s=patience_s, stop=stop, report=report) as delivery:
         try:
             try:
                 for window in cutting.windows():
