@@ -18,6 +18,7 @@ from workers.config import Config
 from workers.lanes import CLASSIFY, CONCLUDE, REEXAMINE, REVIEW, Lane
 from workers.runs.messages import batch_task, segment_task
 
+Headers = dict[str, str | bool]
 _RETRIES = {"max_retries": 3, "interval_start": 0.1, "interval_step": 0.3, "interval_max": 1.0}
 
 
@@ -83,7 +84,7 @@ class Publisher:
         asked |= {name: moment.isoformat() for name, moment in (("since", since), ("until", until)) if moment}
         self._send(REVIEW, [asked], f"review/{stream_id}/{uuid.uuid4().hex[:8]}", "review", {})
 
-    def _send(self, task: str, arguments: list[JsonValue], task_id: str, lane: Lane, headers: dict[str, str | bool]) -> None:
+    def _send(self, task: str, arguments: list[JsonValue], task_id: str, lane: Lane, headers: Headers) -> None:
         try:
             self._app.send_task(
                 task,

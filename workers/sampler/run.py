@@ -82,18 +82,18 @@ def sample(
     start = order.start or (None if order.follow else where.recorded_at)
     broken: SourceError | None = None
     live, patience_s = order.follow or watch.live, config.sampler.reconnect_s
-    with Delivery(storage, publisher, order.lane, live=live, patience_s=patience_s, stop=stop, report=report) as delivery:
+    with Delivery(storage, publisher, order.lane, live=live, patience_s=patience_s, stop=stop, report=report) as outbox:
         try:
             try:
                 for window in cutting.windows():
                     origin = _origin(order, start or cutting.began_at, settings, config)
-                    delivery.put(window, chat.cut(window.start_s, window.end_s) if chat else None, origin)
+                    outbox.put(window, chat.cut(window.start_s, window.end_s) if chat else None, origin)
             except SourceError as error:
                 broken = error
-            delivered = delivery.finish()
+            delivered = outbox.finish()
         except DeliveryError as error:
             said = f"{broken}; {error}" if broken else str(error)
-            raise SampleError(f"{said}; {delivery.delivered.segments} segments were queued before it") from None
+            raise SampleError(f"{said}; {outbox.delivered.segments} segments were queued before it") from None
     if broken:
         raise SampleError(f"{broken}; {delivered.segments} segments were queued before it")
     return _summary(order, cutting, watch, chat, delivered)
