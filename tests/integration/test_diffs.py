@@ -110,6 +110,15 @@ def test_texts_in_the_csv_stay_on_one_line_and_are_no_formulas(runs: Runs, tmp_p
     assert fetched(runs.storage, "diff.csv", tmp_path)[3]["text"].rstrip() == "'=cmd|' /C calc'!A0"
 
 
+def test_a_diff_of_streams_whose_viewers_nobody_told_is_read_back(runs: Runs) -> None:
+    untold = change(3).model_copy(update={"stream_id": "room-2", "viewers": None})
+    runs.put_receipt(RUN, Receipt(batch=3, at=START, recorded=2, changes=(untold,)))
+
+    written = write_diff(runs, runs.plan(RUN))
+
+    assert read_diff(runs.storage, RUN) == written
+
+
 def test_writing_a_diff_again_changes_nothing_and_a_half_written_one_is_finished(runs: Runs) -> None:
     conclude(runs)
     plan = runs.plan(RUN)

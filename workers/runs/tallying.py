@@ -43,7 +43,7 @@ class StreamChanges(Strict):
     stream_id: str
     score: int
     severity: Severity
-    viewers: int | None
+    viewers: int | None = None
     policies: tuple[str, ...]
     segments: int
     first_at: AwareDatetime
