@@ -172,24 +172,21 @@ def _shorten_tail(storage: Storage, selection: Selection, tell: Progress | None,
 
 
 def _one_expression(condition: str) -> None:
-    """Refuses what is more than one expression: `true) UNION … (`, `a > 1 LIMIT 3`, `a > 1; DROP …`."""
+    """Refuses what is not one expression, within parentheses (`a LIMIT 3`, `a; DROP …`) and without (`a) OR (b`)."""
     with duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}) as lone:
-        tree, plain = _parsed(lone, condition), _parsed(lone, "true")
-    if tree["error"]:
-        raise WrongSelection(f"--where: {' '.join(str(tree['error_message']).split())}")
-    if len(_items(tree)) != 1 or _around(tree) != _around(plain):
-        raise WrongSelection("--where: give one condition, as it would stand after WHERE, and nothing after it")
+        for around in ("SELECT (\n{}\n)", "SELECT\n{}\n"):
+            tree, plain = (_parsed(lone, around.format(part)) for part in (condition, "true"))
+            if tree["error"]:
+                raise WrongSelection(f"--where: {' '.join(str(tree['error_message']).split())}")
+            items = tree["statements"][0]["node"].get("select_list", ())
+            if len(items) != 1 or _around(tree) != _around(plain):
+                raise WrongSelection("--where: give one condition, as it would stand after WHERE, and nothing after it")
 
 
-def _parsed(connection: duckdb.DuckDBPyConnection, condition: str) -> dict[str, Any]:
-    row = connection.execute("SELECT json_serialize_sql(?)", [f"SELECT (\n{condition}\n)"]).fetchone()
+def _parsed(connection: duckdb.DuckDBPyConnection, statement: str) -> dict[str, Any]:
+    row = connection.execute("SELECT json_serialize_sql(?)", [statement]).fetchone()
     tree: dict[str, Any] = json.loads(row[0] if row else "{}")
     return tree
-
-
-def _items(tree: dict[str, Any]) -> list[object]:
-    items: list[object] = tree["statements"][0]["node"].get("select_list", [])
-    return items
 
 
 def _around(tree: dict[str, Any]) -> list[dict[str, object]]:
