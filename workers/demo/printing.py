@@ -26,6 +26,7 @@ COLUMNS = 100
 PLAIN_EVERY_S = 10.0
 """How often a log gets a line of progress; a terminal's line is redrawn."""
 NEXT_STEPS = (
+    ("let what is found start deep reviews, and read their packets in a browser", ("demo --review",)),
     ("run the pool in the foreground", ("up",)),
     (
         "in another terminal: let it watch a video of yours, then read what it found",
@@ -117,7 +118,7 @@ def print_reviews(console: Console, reviews: Sequence[Review], start: datetime) 
             seen = f" in {one.modality}" if one.modality else ""
             console.print(f"  beyond live: {one.policy} {one.kind} at {at}{seen}{text}", soft_wrap=True)
         if review.texts_missed:
-            console.print(f"  beyond live: {review.texts_missed} texts that speak for a policy")
+            console.print(f"  beyond live: texts that speak for a policy, {review.texts_missed} in all")
         if not review.found and not review.texts_missed:
             console.print("  beyond live: nothing")
         if review.page is not None:
