@@ -16,7 +16,7 @@ from tests.runs import planned, stricter, take, work, work_off
 from workers.classify import Bench
 from workers.config import Config
 from workers.config import Runs as RunSettings
-from workers.records import key_of, read_record, record_key, record_keys, write_record
+from workers.records import RecordError, key_of, read_record, read_records, record_key, record_keys, write_record
 from workers.runs import feeding, history
 from workers.runs.conclude import conclude
 from workers.runs.feeder import Feeder
@@ -152,6 +152,25 @@ def test_segments_that_the_run_does_not_touch_are_its_past_by_its_own_policies(
     plan = planned(runs, sources[::2])
     conclude(RUN, 1, bench, runs)
     assert [scam(one.verdicts) for one in run_records(storage)] == in_order(sources, bench, plan)[::2]
+
+
+def test_far_apart_segments_of_a_batch_read_their_own_past_and_not_the_time_between(
+    bench: Bench, runs: Runs, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_back = 30  # segments in the five minutes of the window
+    sources = stored(storage, 3 * looked_back)
+    plan = planned(runs, [sources[1], sources[-1]])
+    read: list[str] = []
+
+    def counting(storage: Storage, keys: Sequence[str]) -> Iterator[Record | RecordError]:
+        read.extend(keys)
+        return read_records(storage, keys)
+
+    monkeypatch.setattr(history, "read_records", counting)
+    conclude(RUN, 1, bench, runs)
+    assert sorted(read) == [key_of(one) for one in (sources[0], *sources[-1 - looked_back : -1])]
+    made = [scam(one.verdicts) for one in run_records(storage)]
+    assert made == [in_order(sources, bench, plan)[place] for place in (1, -1)]
 
 
 def test_a_long_day_of_a_stream_is_not_listed_whole(

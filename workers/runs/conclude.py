@@ -7,7 +7,7 @@ there stand, and only what is missing is written.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -117,19 +117,31 @@ def _parts(batch: Batch, plan: Plan, bench: Bench, runs: Runs, pool: ThreadPoolE
 
 
 def _history(stream: Sequence[_Part], work: _Batch) -> Instants:
-    """What the stream's other segments say, from the window before the first of the batch to the last of it."""
-    starts = [part.source.captured_at for part in stream if isinstance(part.source, Record)]
-    if not starts:
-        return {}
-    return stream_history(
-        work.bench.storage,
-        _stream(stream[0].item),
-        min(starts) - timedelta(seconds=work.plan.policies.fusion.lookback_s(work.plan.profile)),
-        max(starts),
-        work.fuser,
-        prefer=work.prefer,
-        without={part.source.segment_id for part in stream if isinstance(part.source, Record)},
-    )
+    """What the stream's other segments say in the windows before those of the batch, and not of the time between."""
+    own = [part.source for part in stream if isinstance(part.source, Record)]
+    found: Instants = {}
+    for since, until in _windows([source.captured_at for source in own], work.plan):
+        found |= stream_history(
+            work.bench.storage,
+            _stream(stream[0].item),
+            since,
+            until,
+            work.fuser,
+            prefer=work.prefer,
+            without={source.segment_id for source in own},
+        )
+    return found
+
+
+def _windows(starts: Iterable[datetime], plan: Plan) -> Sequence[tuple[datetime, datetime]]:
+    """The time that fusion looks back on from each start; windows that touch are one."""
+    lookback = timedelta(seconds=plan.policies.fusion.lookback_s(plan.profile))
+    windows: list[tuple[datetime, datetime]] = []
+    for start in sorted(starts):
+        joined = bool(windows) and start - lookback <= windows[-1][1]
+        since = windows.pop()[0] if joined else start - lookback
+        windows.append((since, start))
+    return windows
 
 
 def _concluded(stream: Sequence[_Part], history: Instants, work: _Batch) -> bool:
