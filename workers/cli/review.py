@@ -136,7 +136,7 @@ def _show(config: Config, run: str, output: Path | None, *, originals: bool, as_
 
 def summary(packet: Packet) -> Iterator[str]:
     """The packet in a few lines."""
-    from workers.runs.packet_page import found_in_words, many
+    from workers.runs.packet_page import conclusion, found_in_words, many
     from workers.verdicts.show import printable
 
     yield (
@@ -144,7 +144,7 @@ def summary(packet: Packet) -> Iterator[str]:
         f"{packet.reviewed} of {packet.segments} segments reviewed"
     )
     missed = found_in_words(packet)
-    yield "deep review found what live had missed:" if missed else "deep review found nothing that live had missed"
+    yield f"{conclusion(packet)[0].lower()}{conclusion(packet)[1:]}{':' if missed else ''}"
     yield from (f"  {printable(line)}" for line in missed)
     flagged = [one for one in packet.deep.timeline if one.kind == "flagged"]
     if flagged:

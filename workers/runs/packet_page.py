@@ -80,11 +80,14 @@ def packet_page(packet: Packet, storage: Objects, *, originals: bool = False) ->
         packet=packet,
         originals=originals,
         missed=found_in_words(packet),
+        concluded=conclusion(packet),
+        whole=_whole(packet),
         rows=_rows(packet),
         ticks=_ticks(packet.since, packet.until),
         scale=SCALE,
         passages=passages(texts),
         texts_elsewhere=len(packet.texts) + packet.texts_left_out - len(texts),
+        hits_elsewhere=sum(bool(one.hits) for one in packet.texts) - sum(bool(one.hits) for one in texts),
         sources=SOURCES,
         pictures=[(one, shown[one.frame]) for one in chosen if one.frame in shown],
         pictures_elsewhere=len(packet.pictures) - len(shown),
@@ -103,6 +106,22 @@ def packet_page(packet: Packet, storage: Objects, *, originals: bool = False) ->
         lost=Counter(one.reason for one in packet.unexaminable),
         kept=Counter(one.reason for one in packet.kept),
     )
+
+
+def conclusion(packet: Packet) -> str:
+    """Whether live had missed anything. That it had not is said of what deep did look at, and of nothing else."""
+    if found_in_words(packet):
+        return "Deep review found what live had missed"
+    if not packet.reviewed:
+        return "Nothing could be reviewed"
+    nothing = "Deep review found nothing that live had missed"
+    return nothing if _whole(packet) else f"{nothing} in what it could look at"
+
+
+def _whole(packet: Packet) -> bool:
+    """Whether deep has examined all of every segment by itself."""
+    lacking = any(one.reasons for one in packet.deep.coverage.values())
+    return packet.reviewed == packet.segments and not packet.kept and not lacking
 
 
 def found_in_words(packet: Packet) -> list[str]:

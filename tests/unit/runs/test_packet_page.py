@@ -8,8 +8,9 @@ from datetime import timedelta
 from pipelines.policies import read_policies
 from pipelines.record import TextObservation
 from tests import records
-from workers.runs.packet_page import CHARACTERS, TEXTS_SHOWN, packet_page, passages
-from workers.runs.reviewed import Hit, Packet, Text
+from workers.runs.packet_page import CHARACTERS, TEXTS_SHOWN, conclusion, packet_page, passages
+from workers.runs.reviewed import Hit, Packet, Pass, Text
+from workers.runs.run import Named
 from workers.runs.side_by_side import SideBySide
 from workers.storage import ObjectMissing
 
@@ -68,6 +69,29 @@ def test_markup_and_direction_marks_of_strangers_are_plain_text() -> None:
     assert html.count("&lt;script&gt;") == 5
 
 
+NOTHING_MISSED = "Deep review found nothing that live had missed"
+
+
+def test_of_what_nobody_looked_at_the_page_does_not_say_that_nothing_was_missed() -> None:
+    whole = packet()
+    left = Named(stream_id="room-1", segment_id="segment-1", reason="media_expired")
+    unheard = Pass(segments={"not": 1}, reasons={"model_failed": 1}, examined=0, total=10, skipped={})
+    deaf = whole.deep.model_copy(update={"coverage": whole.deep.coverage | {"speech": unheard}})
+    in_part = f"{NOTHING_MISSED} in what it could look at"
+
+    assert conclusion(whole) == NOTHING_MISSED
+    assert conclusion(packet(segments=2, unexaminable=(left,))) == in_part
+    assert conclusion(packet(kept=(left,))) == conclusion(packet(deep=deaf)) == in_part
+    assert conclusion(packet(reviewed=0)) == "Nothing could be reviewed"
+    assert 'class="missed nothing"' in page(whole)
+    assert "everything was wholly examined" in page(whole)
+    for one in (packet(segments=2, unexaminable=(left,)), packet(reviewed=0, unexaminable=(left,)), packet(deep=deaf)):
+        assert 'class="missed"' in page(one)
+        assert "Nothing was said" not in page(one)
+    assert "There is nothing to compare." in page(packet(reviewed=0))
+    assert "everything was wholly examined" not in page(packet(reviewed=0))
+
+
 def test_a_hit_says_its_policy_label_what_live_gave_and_how_its_form_came_about() -> None:
     html = page(packet([text("ＡＤＤ me", SCAM, chain=("compatibility", "case"), normalised="add me")]))
 
@@ -88,7 +112,9 @@ def test_a_page_keeps_findings_when_there_is_too_much_text() -> None:
     html = page(packet([*many, text("add me", SCAM, at_s=99_999)]))
 
     assert "<mark>add me</mark>" in html
-    assert "11 more texts" in html
+    assert "11 more texts, in which nothing was found, not on this page" in html
+    too_many = [text("add me", SCAM, at_s=index) for index in range(TEXTS_SHOWN + 3)]
+    assert "3 more texts, 3 of them with findings, not on this page" in page(packet(too_many))
 
 
 def test_one_text_does_not_fill_the_page() -> None:
