@@ -144,9 +144,16 @@ def in_words(found: Progress, *, counted: bool = True) -> str:
     if found.state == "running" and found.rate_per_s:
         words.append(f"{found.rate_per_s:.1f}/s")
     if found.state == "running" and found.eta_s is not None:
-        words.append(f"{found.eta_s:.0f} s left")
+        words.append(f"{span(found.eta_s)} left")
     if found.changes:
         words.append(f"{found.changes} changes")
     if found.unexaminable:
         words.append(f"{found.unexaminable} not examinable")
     return ", ".join([*words, *([found.detail] if found.detail else [])])
+
+
+def span(seconds: float) -> str:
+    """`40 s`, `12 min`, `3.5 h`."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pipelines.record import STAGES, Stage
-from workers.cli.following import in_words
+from workers.cli.following import in_words, span
 
 if TYPE_CHECKING:
     from workers.runs.diff import Diff
@@ -58,7 +58,9 @@ def _sample(found: Forecast) -> Iterator[str]:
         yield "  what would change was not tried"
         return
     scaled = round(found.segments_changed * found.selected / found.sampled)
-    of_all = f" (about {scaled} of all {found.selected})" if found.selected > found.sampled else ""
+    # Where some of the sample could not be tried, the rest of it does not speak for the whole.
+    speaks = found.selected > found.sampled and not found.unknown
+    of_all = f" (about {scaled} of all {found.selected})" if speaks else ""
     yield f"  of {found.sampled} sampled, {found.segments_changed} would change{of_all}: {_kinds(found.changes)}"
     for policy, changes in found.by_policy.items():
         yield f"    {policy}: {_kinds(changes)}"
@@ -89,8 +91,10 @@ def diff_lines(found: Diff) -> Iterator[str]:
 
 def status_lines(found: Progress, estimate: Estimate | None = None) -> Iterator[str]:
     """Where one run stands."""
+    from workers.verdicts.show import printable
+
     yield f"{found.run}: {in_words(found)}"
-    reason = f": {found.reason}" if found.reason else ""
+    reason = f": {printable(found.reason)}" if found.reason else ""
     yield f"  {found.kind} in lane {found.lane}, since {found.created_at:%F %T}Z{reason}"
     yield (
         f"  selected {found.selected} = recorded {found.recorded} + not examinable {found.unexaminable} "
@@ -105,13 +109,6 @@ def list_lines(runs: Sequence[Progress]) -> Iterator[str]:
     width = max((len(one.run) for one in runs), default=0)
     for one in runs:
         yield f"{one.run:<{width}}  {in_words(one)}"
-
-
-def span(seconds: float) -> str:
-    """`40 s`, `12 min`, `3.5 h`."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _stages(stages: Mapping[Stage, int]) -> Iterator[str]:

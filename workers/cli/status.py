@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from workers.cli.config import configured
+from workers.cli.following import span
 from workers.cli.main import CommandError
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _rows(name: str, lines: list[str] | None) -> Iterator[str]:
 
 
 def _lane(lane: Lane) -> str:
-    oldest = "" if lane.oldest_s is None else f", the oldest for {_spell(lane.oldest_s)}"
+    oldest = "" if lane.oldest_s is None else f", the oldest for {span(lane.oldest_s)}"
     takers = "" if lane.workers is None else f", taken by {lane.workers} workers"
     alarm = "  NOBODY TAKES IT" if lane.workers == 0 and lane.waiting else ""
     return f"{lane.name:<7} {_number(lane.waiting)} waiting{oldest}{takers}{alarm}"
@@ -129,16 +130,9 @@ def _run(one: Progress) -> str:
     counts = f", {one.done} of {one.selected}" if one.selected else ""
     fused = f", {one.examined} more examined" if one.examined else ""
     rate = "" if one.rate_per_s is None else f", {one.rate_per_s:.1f} a second"
-    eta = "" if one.eta_s is None else f", {_spell(one.eta_s)} to go"
+    eta = "" if one.eta_s is None else f", {span(one.eta_s)} to go"
     said = f"; {one.detail}" if one.detail else ""
     return f"{one.run}  {one.state}, lane {one.lane}{counts}{fused}{rate}{eta}{said}"
-
-
-def _spell(seconds: float) -> str:
-    """`48 s`, `12 min`, `3.5 h`."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _recent(summary: Summary | None) -> Iterator[str]:
