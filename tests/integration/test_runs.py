@@ -173,6 +173,28 @@ def test_far_apart_segments_of_a_batch_read_their_own_past_and_not_the_time_betw
     assert made == [in_order(sources, bench, plan)[place] for place in (1, -1)]
 
 
+def test_a_deep_reviews_record_that_is_fused_anew_stays_deep_and_looks_back_as_far(
+    bench: Bench, runs: Runs, storage: Storage
+) -> None:
+    past, here = record(0, texts=[chat_line("pay first", scam=0.9)]), record(60, texts=[chat_line("hm", scam=0.05)])
+    deep = here.model_copy(update={"run": "review-a", "profile": "deep", "settings": {"beam_size": 5}})
+    for one in (past, here, deep):
+        write_record(storage, one)
+    scams = stricter().policies["scam"]
+    lasting = scams.persistence.model_copy(update={"half_life_s": 600})
+    changed = {**stricter().policies, "scam": scams.model_copy(update={"persistence": lasting})}
+    plan = planned(runs, [deep], policies=stricter().model_copy(update={"policies": changed}))
+    conclude(RUN, 1, bench, runs)
+    [made] = run_records(storage)
+    assert (made.profile, made.settings) == ("deep", {"beam_size": 5})
+    at, seen = here.captured_at.timestamp(), here.observations
+    before = {past.captured_at.timestamp(): history.Fuser.of(plan.policies, bench.labels).instants(past)}
+    evidence = evidence_of(seen, bench.labels)
+    wide = fuse(evidence, seen.coverage, plan.policies, at=at, history=before, window_s=900)
+    assert scam(made.verdicts) == scam(wide)
+    assert scam(wide) > scam(fuse(evidence, seen.coverage, plan.policies, at=at, history=before))
+
+
 def test_a_long_day_of_a_stream_is_not_listed_whole(
     storage: Storage, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

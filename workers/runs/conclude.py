@@ -23,7 +23,7 @@ from workers.classify import Bench
 from workers.classify import place_of as raised_at
 from workers.records import READERS, RecordError, key_of, place_of, read_record, read_records, write_record
 from workers.runs.changes import changes_between
-from workers.runs.derive import derived
+from workers.runs.derive import derived, looking_back
 from workers.runs.history import Fuser, Instants, speaking, stream_history
 from workers.runs.hold import held, tell
 from workers.runs.run import Batch, Change, Item, Named, Outcome, Plan, Receipt
@@ -120,7 +120,7 @@ def _history(stream: Sequence[_Part], work: _Batch) -> Instants:
     """What the stream's other segments say in the windows before those of the batch, and not of the time between."""
     own = [part.source for part in stream if isinstance(part.source, Record)]
     found: Instants = {}
-    for since, until in _windows([source.captured_at for source in own], work.plan):
+    for since, until in _windows(own, work.plan):
         found |= stream_history(
             work.bench.storage,
             _stream(stream[0].item),
@@ -133,13 +133,14 @@ def _history(stream: Sequence[_Part], work: _Batch) -> Instants:
     return found
 
 
-def _windows(starts: Iterable[datetime], plan: Plan) -> Sequence[tuple[datetime, datetime]]:
-    """The time that fusion looks back on from each start; windows that touch are one."""
-    lookback = timedelta(seconds=plan.policies.fusion.lookback_s(plan.profile))
+def _windows(sources: Iterable[Record], plan: Plan) -> Sequence[tuple[datetime, datetime]]:
+    """The time that fusion looks back on from each segment; windows that touch are one."""
     windows: list[tuple[datetime, datetime]] = []
-    for start in sorted(starts):
-        joined = bool(windows) and start - lookback <= windows[-1][1]
-        since = windows.pop()[0] if joined else start - lookback
+    for source in sorted(sources, key=lambda source: source.captured_at):
+        start = source.captured_at
+        since = start - timedelta(seconds=plan.policies.fusion.lookback_s(looking_back(source, plan)))
+        while windows and since <= windows[-1][1]:
+            since = min(since, windows.pop()[0])
         windows.append((since, start))
     return windows
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from pipelines.fusion import History, evidence_of, fuse
+from pipelines.manifest import Profile
 from pipelines.record import Modality, Processing, Record, Stage
 from pipelines.segment import ExaminationSettings
 from workers.runs.history import Fuser
@@ -28,6 +29,7 @@ def derived(
 ) -> Record:
     """The run's record of the source's segment, `history` being its stream's state in this run.
 
+    It says to have been looked at as the run looks only where the run did look: texts are scored alike at any depth.
     Raises `UnknownCheckpoint` when the observations come from a checkpoint without a card here.
     """
     started_at = datetime.now(UTC)
@@ -38,15 +40,16 @@ def derived(
         fuser.policies,
         at=source.captured_at.timestamp(),
         history=history,
-        window_s=fuser.policies.fusion.lookback_s(plan.profile),
+        window_s=fuser.policies.fusion.lookback_s(looking_back(source, plan)),
     )
     ran = reran(item, outcome)
+    looked = any(stage in LOOKS_AT for stage in ran)
     return source.model_copy(
         update={
             "run": plan.run,
-            "profile": plan.profile,
+            "profile": plan.profile if looked else source.profile,
             "policy_digest": fuser.digest,
-            "settings": settings.model_dump(exclude_none=True) if ran else source.settings,
+            "settings": settings.model_dump(exclude_none=True) if looked else source.settings,
             "derived_from": item.source,
             "reran": ran,
             "observations": observations,
@@ -54,6 +57,11 @@ def derived(
             "processing": _processing(source, outcome, started_at, worker),
         }
     )
+
+
+def looking_back(source: Record, plan: Plan) -> Profile:
+    """Whose window a segment is fused with: a deep review's goes on to be wide when its records are fused anew."""
+    return "deep" if "deep" in (source.profile, plan.profile) else "live"
 
 
 def _processing(source: Record, outcome: Outcome, started_at: datetime, worker: str) -> Processing:

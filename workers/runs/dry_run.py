@@ -24,7 +24,7 @@ from workers.config import Config
 from workers.engine.errors import EngineUnavailable
 from workers.records import Progress, RecordError, canonical, key_of, read_record
 from workers.runs.changes import changes_between
-from workers.runs.derive import derived
+from workers.runs.derive import derived, looking_back
 from workers.runs.history import Fuser, Instants, speaking, stream_history
 from workers.runs.planning import CONCLUDE_S, RescanOrder, Tally, left_out, plan_of, stages_of, target_of
 from workers.runs.reexamination import PUT_BACK, outcome_of
@@ -257,7 +257,7 @@ def _conclude(item: Item, outcome: Outcome, plan: Plan, fuser: Fuser, bench: Ben
 
 
 def _history(source: Record, plan: Plan, fuser: Fuser, bench: Bench) -> Instants:
-    since = source.captured_at - timedelta(seconds=plan.policies.fusion.lookback_s(plan.profile))
+    since = source.captured_at - timedelta(seconds=plan.policies.fusion.lookback_s(looking_back(source, plan)))
     prefer = speaking(bench.storage, plan, [key_of(source)])
     return stream_history(bench.storage, source.stream_id, since, source.captured_at, fuser, prefer=prefer)
 
