@@ -145,6 +145,17 @@ def test_a_plan_is_told_before_it_starts(rescan: Rescan, storage: Storage) -> No
     assert outcome.stdout.endswith(f"see it: liverisk rescan status {run}\n")
 
 
+def test_whoever_does_not_agree_leaves_nothing_behind(
+    rescan: Rescan, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: True, raising=False)
+    for answer in ("n\n", ""):  # no, and an end of input, which is what Ctrl-C is to it
+        outcome = rescan("--stream", "room-1", "--reuse", stdin=answer)
+        assert outcome.exit_code == 1
+        assert outcome.stderr.endswith("liverisk: not started\n")
+        assert not list(storage.keys("runs/"))
+
+
 def test_listed_segments_without_a_record_are_named(rescan: Rescan) -> None:
     known = record(1).segment_id
     listing = f"room-1/{known}\nroom-1/never\n"

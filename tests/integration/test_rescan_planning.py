@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,9 +13,11 @@ from tests.engines import calm, engine, serving, tiny
 from tests.records import START, chat_line, record, unexamined, verdict
 from workers.config import Config
 from workers.records import key_of, record_keys, write_record
+from workers.runs import planning
 from workers.runs import selection as selecting
 from workers.runs.dry_run import forecast
 from workers.runs.planning import RescanOrder, drop_plan, plan_rescan, prepare_rescan
+from workers.runs.run import Item
 from workers.runs.selection import NothingSelected, Selection, WrongSelection, chosen, why_nothing
 from workers.runs.store import Runs
 from workers.runs.today import todays_digests
@@ -191,6 +193,19 @@ def test_an_empty_selection_leaves_nothing_behind(config: Config, storage: Stora
     assert not list(storage.keys("runs/"))
 
 
+def test_a_condition_that_fails_half_way_leaves_nothing_behind(
+    config: Config, storage: Storage, stored: Sequence[Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*given: object) -> Iterator[tuple[Item, ...]]:
+        yield (Item(source=key_of(stored[0])),)
+        raise WrongSelection("--where: Conversion Error")
+
+    monkeypatch.setattr(planning, "_batches", broken)
+    with pytest.raises(WrongSelection):
+        plan_rescan(config, storage, RescanOrder(reuse=True))
+    assert not list(storage.keys("runs/"))
+
+
 def test_records_that_cannot_be_read_are_told_in_the_plan(
     config: Config, storage: Storage, stored: Sequence[Record]
 ) -> None:
@@ -198,6 +213,8 @@ def test_records_that_cannot_be_read_are_told_in_the_plan(
     plan = prepare_rescan(config, storage, RescanOrder(reuse=True))
     assert plan.selected == 5
     assert plan.selection["unreadable"].startswith(f"1 records cannot be read, the first: {key}")
+    with pytest.raises(NothingSelected, match=r"^nothing can be selected: 1 records unreadable, first records/"):
+        plan_rescan(config, storage, RescanOrder(Selection(streams=("room-3",)), reuse=True))
 
 
 def test_what_was_cut_short_is_known_of_every_stage(storage: Storage) -> None:

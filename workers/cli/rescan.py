@@ -95,7 +95,7 @@ def _start(config: Config, storage: Storage, order: RescanOrder, given: dict[str
     if not as_json:
         click.echo("\n".join(plan_lines(plan)))
     _warn([plan.selection[name] for name in ("unreadable", "absent") if name in plan.selection])
-    if not (given["yes"] or as_json) and sys.stdin.isatty() and not click.confirm("start?", err=True):
+    if not (given["yes"] or as_json) and sys.stdin.isatty() and not _agreed():
         drop_plan(storage, plan)
         raise CommandError("not started", exit_code=1)
     Runs(storage).put_plan(plan)
@@ -106,6 +106,15 @@ def _start(config: Config, storage: Storage, order: RescanOrder, given: dict[str
         click.echo(plan.model_dump_json(by_alias=True, exclude={"policies"}))
     else:
         click.echo(f"see it: liverisk rescan status {plan.run}")
+
+
+def _agreed() -> bool:
+    """Ctrl-C is no."""
+    try:
+        return click.confirm("start?", err=True)
+    except click.Abort:
+        click.echo(err=True)
+        return False
 
 
 def _order(given: dict[str, Any]) -> RescanOrder:

@@ -153,12 +153,16 @@ def prepare_rescan(
     target, runs = target_of(config, order), Runs(storage)
     run = new_run_id("rescan", secrets.token_hex(2))
     tally, sizes = Tally(), list[int]()
-    with chosen(storage, order.selection, tell=tell, say=say) as found:
-        for items in _batches(found.segments, target, tally):
-            sizes.append(len(items))
-            runs.put_batch(run, Batch(number=len(sizes), items=items))
+    try:
+        with chosen(storage, order.selection, tell=tell, say=say) as found:
+            for items in _batches(found.segments, target, tally):
+                sizes.append(len(items))
+                runs.put_batch(run, Batch(number=len(sizes), items=items))
+    except BaseException:  # Ctrl-C, too: what nobody will start does not stay
+        _drop_batches(storage, run, len(sizes))
+        raise
     if not sizes:
-        raise why_nothing(storage, order.selection)
+        raise why_nothing(storage, order.selection, found.unreadable)
     return plan_of(config, order, target, tally, run=run, sizes=sizes, left_out=left_out(found))
 
 
@@ -203,8 +207,12 @@ def plan_rescan(
 
 def drop_plan(storage: Storage, plan: Plan) -> None:
     """Takes the batches of a plan away that was never started."""
-    for number in range(1, len(plan.batches) + 1):
-        storage.delete(f"{PREFIX}{plan.run}/batches/{number:06d}.json")
+    _drop_batches(storage, plan.run, len(plan.batches))
+
+
+def _drop_batches(storage: Storage, run: str, count: int) -> None:
+    for number in range(1, count + 1):
+        storage.delete(f"{PREFIX}{run}/batches/{number:06d}.json")
 
 
 def left_out(found: Found) -> dict[str, str]:

@@ -143,8 +143,10 @@ def chosen(
         raise WrongSelection(f"--where: {error}" if selection.where else str(error)) from None
 
 
-def why_nothing(storage: Storage, selection: Selection) -> NothingSelected:
-    """Says what of a selection without segments finds nothing."""
+def why_nothing(storage: Storage, selection: Selection, unreadable: Sequence[RecordError] = ()) -> NothingSelected:
+    """Says what of a selection without segments finds nothing; `unreadable` records may have been what was meant."""
+    if unreadable:
+        return NothingSelected(f"nothing can be selected: {len(unreadable)} records unreadable, first {unreadable[0]}")
     if selection.run is not None and not _any(storage, Selection(run=selection.run)):
         return NothingSelected(f"no records of run {selection.run}")
     if selection.checkpoint and not _any(storage, Selection(checkpoint=selection.checkpoint, run=selection.run)):
