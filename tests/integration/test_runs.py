@@ -10,6 +10,7 @@ import redis
 
 from pipelines.fusion import evidence_of, fuse, instants
 from pipelines.record import Record, Verdict
+from tests.conftest import WaitUntil
 from tests.lanes import messages
 from tests.records import START, chat_line, record
 from tests.runs import planned, stricter, take, work, work_off
@@ -19,8 +20,9 @@ from workers.config import Runs as RunSettings
 from workers.records import RecordError, key_of, read_record, read_records, record_key, record_keys, write_record
 from workers.runs import feeding, history
 from workers.runs.conclude import conclude
-from workers.runs.feeder import Feeder
+from workers.runs.feeder import LEASE_KEY, LEASE_S, Feeder
 from workers.runs.hold import held, withdraw
+from workers.runs.lease import Lease
 from workers.runs.progress import cancel, pause, progress, resume
 from workers.runs.run import Change, Plan, Progress
 from workers.runs.store import RunError, Runs
@@ -313,6 +315,32 @@ def test_while_one_feeder_works_another_idles(config: Config, runs: Runs, storag
     first.close()
     assert second.tick() == 1
     second.close()
+
+
+def test_a_feeder_that_dies_while_it_finishes_a_run_is_followed_as_soon_as_any(
+    bench: Bench, runs: Runs, storage: Storage, config: Config
+) -> None:
+    left_s: list[object] = []
+
+    def finishing(runs: Runs, plan: Plan, config: Config) -> None:
+        left_s.append(bench.redis.ttl(LEASE_KEY))
+        marks_finished(runs, plan, config)
+
+    planned(runs, stored(storage, 1))
+    finisher = Feeder(config, finish=finishing)
+    work_off(finisher, bench, runs)
+    finisher.close()
+    [seconds] = left_s
+    assert isinstance(seconds, int)
+    assert 0 < seconds <= LEASE_S
+
+
+def test_a_lease_outlasts_work_that_is_longer_than_its_time(broker: redis.Redis, wait_until: WaitUntil) -> None:
+    lease = Lease(broker, "lease", 1)
+    assert lease.hold()
+    with lease.kept():
+        broker.pexpire("lease", 500)
+        wait_until(lambda: int(str(broker.pttl("lease"))) > 500, "it was renewed")
 
 
 def test_messages_that_the_broker_lost_are_sent_again(

@@ -33,8 +33,6 @@ logger = logging.getLogger(__name__)
 
 LEASE_KEY = "liverisk:feeder"
 LEASE_S = 10
-FINISHING_S = 300
-"""The lease while a run is finished: a report of many changes takes its time."""
 OPEN_S, IDLE_S = 1.0, 2.0
 """Between two looks, with open runs and without, unless there is news."""
 LEAST_S = 0.1
@@ -78,6 +76,11 @@ class Feeder:
         if not self._lease.hold():
             self._feedings.clear()
             return None
+        with self._lease.kept():
+            return self._looked()
+
+    def _looked(self) -> int:
+        """Planning a long stretch and reporting many changes take their time."""
         found = list(self._runs.open())
         for gone in set(self._feedings) - set(found):
             del self._feedings[gone]
@@ -87,7 +90,6 @@ class Feeder:
                 self._not_before.pop(run, None)
                 with self._apart(run):
                     ready += self._tend(run)
-            self._lease.hold()
         self._feed(ready)
         return len(found)
 
@@ -199,7 +201,6 @@ class Feeder:
 
     def _end(self, feeding: Feeding) -> None:
         put_hint(self._client, feeding.plan.run, feeding.hint("writing the report"))
-        self._lease.hold(FINISHING_S)
         self._finish(self._runs, feeding.plan, self._config)
         del self._feedings[feeding.plan.run]
 

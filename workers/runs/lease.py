@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import redis
 
@@ -18,14 +21,32 @@ class Lease:
         self._seconds = seconds
         self._token = f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}"
 
-    def hold(self, seconds: int | None = None) -> bool:
-        """Takes or keeps it for so long, or for its usual time; False while another process has it."""
-        if self._client.set(self._key, self._token, nx=True, ex=seconds or self._seconds):
+    def hold(self) -> bool:
+        """Takes or keeps it for its time; False while another process has it."""
+        if self._client.set(self._key, self._token, nx=True, ex=self._seconds):
             return True
         if not self._ours():
             return False
-        self._client.expire(self._key, seconds or self._seconds)
+        self._client.expire(self._key, self._seconds)
         return True
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Keeps it through work that may take longer than its time; should this process die, it runs out as ever."""
+        done = threading.Event()
+
+        def keep() -> None:
+            while not done.wait(self._seconds / 3):
+                with suppress(redis.RedisError):
+                    self.hold()
+
+        keeper = threading.Thread(target=keep, name="lease", daemon=True)
+        keeper.start()
+        try:
+            yield
+        finally:
+            done.set()
+            keeper.join()
 
     def give_up(self) -> None:
         """Lets another process have it at once."""
