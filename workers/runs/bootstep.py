@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 WATCH_S = 1.0
 LONGEST_PAUSE_S = 60.0
+MOST_DOUBLINGS = 16
+"""Of the pause between two starts; after a day of deaths their number would be no float any more."""
 GRACE_S = 5.0
 
 
@@ -52,7 +54,7 @@ class FeederSupervisor:
                     deaths = 0
             except OSError as error:
                 logger.warning("feeder not started error=%s", type(error).__name__)
-            if not self._stopping.wait(min(LONGEST_PAUSE_S, WATCH_S * 2**deaths)):
+            if not self._stopping.wait(min(LONGEST_PAUSE_S, WATCH_S * 2 ** min(deaths, MOST_DOUBLINGS))):
                 deaths += 1
 
     def _lasted(self, process: subprocess.Popen[bytes]) -> bool:

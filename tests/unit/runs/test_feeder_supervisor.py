@@ -43,3 +43,21 @@ def test_a_worker_whose_feeder_is_external_starts_none(started: list[subprocess.
     supervisor.start()
     supervisor.stop()
     assert started == []
+
+
+def test_a_feeder_that_never_lasts_is_started_again_after_however_many_deaths(
+    monkeypatch: pytest.MonkeyPatch, wait_until: WaitUntil
+) -> None:
+    starts: list[int] = []
+
+    def start() -> subprocess.Popen[bytes]:
+        starts.append(1)
+        raise OSError
+
+    monkeypatch.setattr(bootstep, "_started", start)
+    monkeypatch.setattr(bootstep, "WATCH_S", 0.0001)
+    monkeypatch.setattr(bootstep, "LONGEST_PAUSE_S", 0.0001)
+    supervisor = FeederSupervisor(Config())
+    supervisor.start()
+    wait_until(lambda: len(starts) > 1100, "more deaths than a float has doublings")
+    supervisor.stop()
