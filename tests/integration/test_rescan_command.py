@@ -107,6 +107,13 @@ def test_status_adds_up(rescan: Rescan, started: str) -> None:
     assert started in rescan("status").stdout
 
 
+def test_a_damaged_run_is_named_and_hides_no_other(rescan: Rescan, started: str, storage: Storage) -> None:
+    storage.put("runs/rescan-0/plan.json", b"{}")
+    told = rescan("status")
+    assert (told.exit_code, told.stdout.split()[0]) == (0, started)
+    assert told.stderr.startswith("liverisk: runs/rescan-0/plan.json: unreadable (")
+
+
 def test_a_finished_run_is_applied_and_taken_back(rescan: Rescan, started: str, storage: Storage) -> None:
     refused = rescan("apply", started)
     assert (refused.exit_code, "is not finished" in refused.stderr) == (2, True)

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -240,12 +240,17 @@ def _every(runs: Runs, client: redis.Redis) -> list[Progress]:
 
 
 def _stands(runs: Runs, client: redis.Redis, run: str) -> Progress | None:
+    """One whose objects are damaged is named, and hides no other."""
     from workers.runs.progress import progress
-    from workers.runs.store import NoSuchRun
+    from workers.runs.store import NoSuchRun, RunError
 
-    with suppress(NoSuchRun):
+    try:
         return progress(runs, run, client)
-    return None
+    except NoSuchRun:
+        return None
+    except RunError as error:
+        click.echo(f"liverisk: {error}", err=True)
+        return None
 
 
 def _write_page(path: Path, found: Diff) -> None:
