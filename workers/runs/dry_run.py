@@ -130,7 +130,7 @@ def forecast(
             tally.add(one, stages, target)
             spread.add(Item(source=one.key, stages=stages))
     if not tally.segments:
-        raise why_nothing(storage, order.selection)
+        raise why_nothing(storage, order.selection, found.unreadable)
     sizes = [tally.segments]
     plan = plan_of(config, order, target, tally, run=RUN, sizes=sizes, left_out=left_out(found))
     trial = _tried(spread.drawn(), plan, config)
