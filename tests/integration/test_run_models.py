@@ -220,6 +220,17 @@ def test_what_the_source_already_lacked_for_time_starves_nothing() -> None:
     assert starved(source, ["text"], found(chat=late))
 
 
+def test_texts_that_find_no_time_again_starve_their_segment() -> None:
+    late = Coverage(status="not", reason=why.DEADLINE, detail="text.risk", total=2)
+    unscored, scored = (
+        record(0, coverage={"chat": late}, texts=[line])
+        for line in (chat_line("hello").model_copy(update={"scores": {}}), chat_line("hello"))
+    )
+    assert starved(unscored, ["text"], Reexamination(unscored.observations, {}))
+    assert not starved(unscored, ["frames"], Reexamination(unscored.observations, {}))
+    assert not starved(scored, ["text"], Reexamination(scored.observations, {}))
+
+
 def test_expired_media_are_named_and_stored_observations_stand(bench: Bench, runs: Runs, storage: Storage) -> None:
     manifest = store_segment(storage, "room-9", chat=["hello"])
     calm = engines.calm(dict.fromkeys(POLICY_IDS, 0.001))

@@ -19,6 +19,7 @@ from pipelines.models import Models
 from pipelines.record import Modality, Record, Stage
 from pipelines.reexamine import Reexamination, manifest_of, reexamine
 from pipelines.segment import Segment
+from pipelines.text_scores import SLOTS
 from workers.classify import AWAY, Bench, StillRunning, place_of
 from workers.fetch import OutsideMedia, check_reach, fetch_segment
 from workers.records import RecordError, read_record
@@ -156,9 +157,16 @@ def check_checkpoints(plan: Plan, models: Models) -> None:
 
 def starved(source: Record, stages: Sequence[Stage], found: Reexamination) -> bool:
     """Whether the deadline cut a stage short that ran now; one that was short in the source already does not count."""
-    seen, before = found.observations.coverage, source.observations.coverage
+    seen, before, texts = found.observations.coverage, source.observations.coverage, found.observations.texts
     ran = {LOOKS_AT[stage] for stage in stages if stage in LOOKS_AT} - set(found.reused)
-    return any(seen[one].reason == why.DEADLINE and (one in ran or seen[one] != before.get(one)) for one in seen)
+
+    def now(one: Modality) -> bool:
+        slot = seen[one].detail or ""
+        asked = "text" in stages and slot.startswith(SLOTS)
+        unscored = asked and any(text.source == one and slot not in text.scores for text in texts)
+        return one in ran or unscored or seen[one] != before.get(one)
+
+    return any(seen[one].reason == why.DEADLINE and now(one) for one in seen)
 
 
 def _modalities(stages: Sequence[Stage]) -> tuple[Modality, ...]:
