@@ -26,7 +26,7 @@ from workers.runs.feeder import Feeder
 from workers.runs.progress import pause, progress
 from workers.runs.reexamination import OtherCheckpoint, Starved, reexamine_segment, starved
 from workers.runs.run import Plan
-from workers.runs.store import Runs
+from workers.runs.store import Runs, outcome_key
 from workers.storage import Storage
 
 RUN = "rescan-a"
@@ -171,6 +171,19 @@ def test_a_segment_whose_starts_all_died_is_concluded_from_what_is_stored_and_na
     (made,) = (read_record(storage, key) for key in record_keys(storage, run=RUN))
     assert made.reran == ()
     assert made.observations == sources[0].observations
+
+
+def test_an_outcome_that_cannot_be_read_holds_up_no_batch_and_is_named(
+    bench: Bench, runs: Runs, storage: Storage, sources: list[Record]
+) -> None:
+    planned(runs, sources[:1], stages=["frames"])
+    storage.put(outcome_key(RUN, 1, 0), b'{"of": "another version"}')
+    assert conclude(RUN, 1, bench, runs) == "concluded"
+    receipt = runs.receipt(RUN, 1)
+    assert receipt is not None
+    assert [one.reason for one in receipt.kept] == ["frames outcome_unreadable"]
+    (made,) = (read_record(storage, key) for key in record_keys(storage, run=RUN))
+    assert (made.observations, made.reran) == (sources[0].observations, ())
 
 
 def test_copies_of_a_segment_that_is_being_worked_on_are_no_crash(

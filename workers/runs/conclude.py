@@ -26,13 +26,16 @@ from workers.runs.changes import changes_between
 from workers.runs.derive import derived, looking_back
 from workers.runs.history import Fuser, Instants, speaking, stream_history
 from workers.runs.hold import held, tell
+from workers.runs.reexamination import modalities_of
 from workers.runs.run import Batch, Change, Item, Named, Outcome, Plan, Receipt
-from workers.runs.store import Runs
+from workers.runs.store import RunError, Runs
 
 logger = logging.getLogger(__name__)
 
 Conclusion = Literal["concluded", "known", "held", "early"]
 """`early`: not every segment of the batch has its outcome, so another message will follow."""
+UNREADABLE = "outcome_unreadable"
+"""Why stored observations stand: what was examined again cannot be read, as after a change of its format."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +111,11 @@ def _parts(batch: Batch, plan: Plan, bench: Bench, runs: Runs, pool: ThreadPoolE
     """Every segment of the batch with all that is stored of it; several are read at a time."""
 
     def outcome(index: int) -> Outcome:
-        found = runs.outcome(plan.run, batch.number, index) if batch.items[index].stages else None
-        return found or Outcome()
+        stages = batch.items[index].stages
+        try:
+            return (runs.outcome(plan.run, batch.number, index) if stages else None) or Outcome()
+        except RunError:
+            return Outcome(reused=dict.fromkeys(modalities_of(stages), UNREADABLE))
 
     outcomes = pool.map(outcome, range(len(batch.items)))
     sources = read_records(bench.storage, [item.source for item in batch.items])

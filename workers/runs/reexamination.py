@@ -102,7 +102,7 @@ def _given_up(name: str, item: Item, bench: Bench, starts: int) -> Outcome:
         raise StillRunning(name)
     failure = bench.state.failure(name) or "worker died"
     logger.warning("segment given up task=%s starts=%d last=%s", name, starts, failure)
-    return Outcome(reused=dict.fromkeys(_modalities(item.stages), CRASHED))
+    return Outcome(reused=dict.fromkeys(modalities_of(item.stages), CRASHED))
 
 
 def outcome_of(plan: Plan, item: Item, bench: Bench, *, last: bool) -> Outcome:
@@ -123,7 +123,7 @@ def outcome_of(plan: Plan, item: Item, bench: Bench, *, last: bool) -> Outcome:
         segment = _segment(source, plan, item, bench, settings.frame_side_px)
         fetch_ms = (time.monotonic() - clock) * 1000
     except OutsideMedia:
-        return Outcome(reused=dict.fromkeys(_modalities(item.stages), OUTSIDE_MEDIA))
+        return Outcome(reused=dict.fromkeys(modalities_of(item.stages), OUTSIDE_MEDIA))
     found = reexamine(source, segment, item.stages, models, settings)
     if not last and starved(source, item.stages, found):
         raise Starved
@@ -169,7 +169,7 @@ def starved(source: Record, stages: Sequence[Stage], found: Reexamination) -> bo
     return any(seen[one].reason == why.DEADLINE and now(one) for one in seen)
 
 
-def _modalities(stages: Sequence[Stage]) -> tuple[Modality, ...]:
+def modalities_of(stages: Sequence[Stage]) -> tuple[Modality, ...]:
     """What the stages would have looked at; the text stage at every source of text."""
     media = [LOOKS_AT[stage] for stage in stages if stage in LOOKS_AT]
     return tuple(dict.fromkeys((*media, *(TEXT_SOURCES if "text" in stages else ()))))
