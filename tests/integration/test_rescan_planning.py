@@ -79,6 +79,7 @@ def test_a_condition_sees_a_verdict_and_its_segment(select: Select) -> None:
         "room-1 2",
     ]
     assert select(where="severity_rank > 1") == ["room-1 1"]
+    assert select(where="'no_input' IN (frames_reason, speech_reason, chat_reason)") == ["room-1 2"]
 
 
 def test_listed_segments_are_selected_and_unknown_ones_are_not(select: Select, stored: Sequence[Record]) -> None:
