@@ -42,8 +42,7 @@ def derived(
         history=history,
         window_s=fuser.policies.fusion.lookback_s(looking_back(source, plan)),
     )
-    ran = reran(item, outcome)
-    looked = any(stage in LOOKS_AT for stage in ran)
+    looked = any(stage in LOOKS_AT for stage in (ran := reran(item, outcome)))
     return source.model_copy(
         update={
             "run": plan.run,

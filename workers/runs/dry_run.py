@@ -131,8 +131,7 @@ def forecast(
             spread.add(Item(source=one.key, stages=stages))
     if not tally.segments:
         raise why_nothing(storage, order.selection, found.unreadable)
-    sizes = [tally.segments]
-    plan = plan_of(config, order, target, tally, run=RUN, sizes=sizes, left_out=left_out(found))
+    plan = plan_of(config, order, target, tally, run=RUN, sizes=[tally.segments], left_out=left_out(found))
     trial = _tried(spread.drawn(), plan, config)
     counted = [change for changes in trial.changed for change in changes]
     return Forecast(
