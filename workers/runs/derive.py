@@ -29,8 +29,7 @@ def derived(
 ) -> Record:
     """The run's record of the source's segment, `history` being its stream's state in this run.
 
-    It says to have been looked at as the run looks only where the run did look: texts are scored alike at any depth.
-    Raises `UnknownCheckpoint` when the observations come from a checkpoint without a card here.
+    Profile and settings are the run's where it did look: texts are scored alike at any. Raises `UnknownCheckpoint`.
     """
     started_at = datetime.now(UTC)
     observations = outcome.observations or source.observations
@@ -42,7 +41,8 @@ def derived(
         history=history,
         window_s=fuser.policies.fusion.lookback_s(looking_back(source, plan)),
     )
-    looked = any(stage in LOOKS_AT for stage in (ran := reran(item, outcome)))
+    ran = reran(item, outcome)
+    looked = any(stage in LOOKS_AT for stage in ran)
     return source.model_copy(
         update={
             "run": plan.run,
