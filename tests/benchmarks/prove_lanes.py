@@ -32,7 +32,7 @@ from workers.verdicts.tables import compact
 
 MODES = ("policy", "text", "vision", "full")
 IDLE = "idle"
-COPIES: Mapping[str, int] = {"policy": 2400, "text": 800, "vision": 800, "full": 160}
+COPIES: Mapping[str, int] = {"policy": 4800, "text": 1600, "vision": 1600, "full": 160}
 """Records that a rescan of each mode works on: about as many as outlast a block."""
 RATIO = 1.25
 """How much longer the 95th percentile may be beside a rescan that runs no speech model."""

@@ -76,18 +76,18 @@ class Batcher:
     ) -> None:
         self._predict = predict
         self._max_batch = max_batch
-        self._sharing = sharing or Sharing()
+        self.sharing = sharing or Sharing()
         self._waiting = Waiting()
         self._owed_to_bulk = 0.0
         self._closed = False
-        self.changed = threading.Condition(self._sharing.lock)
+        self.changed = threading.Condition(self.sharing.lock)
         self._batches = self._items = self._failed = self._broken_in_row = self._bulk_items = 0
         self._raised = 0
         self._busy_s = self._bulk_busy_s = 0.0
         self._item_s: float | None = None
         self._running_since: float | None = None
         with self.changed:
-            self._sharing.join(self)
+            self.sharing.join(self)
         self._thread = threading.Thread(target=self._run, name=f"batcher-{name}", daemon=True)
         self._thread.start()
 
@@ -99,7 +99,7 @@ class Batcher:
         The future raises `DeadlinePassed` when items are still waiting at their deadline. A live one holds bulk
         back until it is done, so that whoever does not wait for it any more cancels it.
         """
-        request = Request(items, (rank_of(lane), self._sharing.arrival()), deadline)
+        request = Request(items, (rank_of(lane), self.sharing.arrival()), deadline)
         if not items:
             request.answer.set_result(())
             return request.answer
@@ -108,9 +108,9 @@ class Batcher:
                 request.answer.set_exception(RuntimeError("the batcher is closed"))
                 return request.answer
             if request.live:
-                self._sharing.live_came()
+                self.sharing.live_came()
             else:
-                self._sharing.settle()
+                self.sharing.settle()
             self._waiting.add(request)
             request.answer.add_done_callback(lambda _: self._ended(request))
             self.changed.notify()
@@ -125,7 +125,7 @@ class Batcher:
                 waiting=items_in((*self._waiting.live, *self._waiting.bulk)),
                 busy_s=self._busy_s,
                 broken_in_row=self._broken_in_row,
-                running_s=self._sharing.clock() - self._running_since if self._running_since is not None else 0,
+                running_s=self.sharing.clock() - self._running_since if self._running_since is not None else 0,
                 bulk_items=self._bulk_items,
                 bulk_busy_s=self._bulk_busy_s,
             )
@@ -137,7 +137,7 @@ class Batcher:
             self.changed.notify()
         self._thread.join()
         with self.changed:
-            self._sharing.leave(self)
+            self.sharing.leave(self)
             for request in self._waiting:
                 self._refuse(request, RuntimeError("the engine is stopping"))
 
@@ -146,16 +146,16 @@ class Batcher:
 
     def bulk_cost_s(self) -> float:
         if self._item_s is None:
-            return self._sharing.batch_s
+            return self.sharing.batch_s
         return min(items_in(self._waiting.bulk), self._bulk_places()) * self._item_s
 
     def _bulk_places(self) -> int:
         """Items of a bulk batch, at most: a single one until it is known how long they take."""
-        if not self._sharing.exclusive:
+        if not self.sharing.exclusive:
             return self._max_batch
         if self._item_s is None:
             return 1
-        return max(1, min(self._max_batch, int(self._sharing.batch_s / max(self._item_s, 1e-9))))
+        return max(1, min(self._max_batch, int(self.sharing.batch_s / max(self._item_s, 1e-9))))
 
     def _run(self) -> None:
         while (batch := self._next()) is not None:
@@ -166,7 +166,7 @@ class Batcher:
         with self.changed:
             while not self._closed:
                 self._drop_expired()
-                batch = self._take_alone() if self._sharing.exclusive else self._take_mixed()
+                batch = self._take_alone() if self.sharing.exclusive else self._take_mixed()
                 if batch.places:
                     return batch
                 self.changed.wait(self._patience_s())
@@ -176,23 +176,23 @@ class Batcher:
         """Until bulk is admitted or expires; what else ends the wait tells so."""
         deadline = self._waiting.next_deadline()
         expires_s = None if deadline is None else max(0.0, deadline - time.monotonic())
-        admitted_s = self._sharing.patience_s(self)
+        admitted_s = self.sharing.patience_s(self)
         return min((s for s in (expires_s, admitted_s) if s is not None), default=None)
 
     def _take_alone(self) -> _Batch:
         """Live or bulk, never both."""
-        if self.bulk_turn() is None or not self._sharing.admits(self):
+        if self.bulk_turn() is None or not self.sharing.admits(self):
             return _Batch(take(self._waiting.live, self._max_batch))
-        charged_s = self._sharing.charge(self.bulk_cost_s())
+        charged_s = self.sharing.charge(self.bulk_cost_s())
         places = take(self._waiting.bulk, self._bulk_places())
-        self._sharing.wake()
+        self.sharing.wake()
         return _Batch(places, charged_s)
 
     def _take_mixed(self) -> _Batch:
         """Live first, the places it leaves to bulk; bulk first in its share of the batches."""
         live, bulk = self._waiting.live, self._waiting.bulk
         if items_in(live) and items_in(bulk):
-            self._owed_to_bulk += self._sharing.bulk_share
+            self._owed_to_bulk += self.sharing.bulk_share
             if self._owed_to_bulk >= 1:
                 self._owed_to_bulk -= 1
                 return _Batch(take((*bulk, *live), self._max_batch))
@@ -211,24 +211,24 @@ class Batcher:
     def _forget(self, request: Request) -> None:
         """Takes it out of its queue, if it is still there: somebody else may be first in line then."""
         if request in self._waiting:
-            self._sharing.settle()
+            self.sharing.settle()
             self._waiting.remove(request)
-            self._sharing.wake()
+            self.sharing.wake()
 
     def _ended(self, request: Request) -> None:
         """Whichever way its future was done, by us or by a caller that gives up."""
         with self.changed:
             self._forget(request)
             if request.live:
-                self._sharing.live_ended()
+                self.sharing.live_ended()
 
     def _serve(self, batch: _Batch) -> None:
-        self._running_since = started = self._sharing.clock()
+        self._running_since = started = self.sharing.clock()
         self._raised = 0
         results = self._predicted([request.items[index] for request, index in batch.places])
         with self.changed:
-            took_s = self._sharing.clock() - started
-            self._sharing.refund(batch.charged_s, took_s)
+            took_s = self.sharing.clock() - started
+            self.sharing.refund(batch.charged_s, took_s)
             self._count(batch, results, took_s)
             for (request, index), result in zip(batch.places, results, strict=True):
                 request.put(index, result)

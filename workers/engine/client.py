@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection
 
 from pipelines.items import CheckpointRef, Item, Result
@@ -18,7 +19,7 @@ from workers.config import Config
 from workers.engine.address import engine_address, engine_key
 from workers.engine.errors import CheckpointGone, EngineUnavailable
 from workers.engine.sockets import KeyRefused, connect, set_patience
-from workers.engine.wire import Ask, EngineStatus, Hello, Refusal, WireError, pack_request, unpack_reply
+from workers.engine.wire import Ask, EngineStatus, Hello, Quiet, Refusal, WireError, pack_request, unpack_reply
 
 RETRY_S = 0.2
 STATUS_S = 5.0
@@ -92,6 +93,11 @@ class EngineClient:
         if isinstance(reply, Refusal):
             raise _refused(reply)
         return _results(reply, len(items))
+
+    def wait_quiet(self, within_s: float) -> None:
+        """Returns when the engine has no live ask in flight, or none answers, at the latest after `within_s`."""
+        with suppress(OSError, EOFError, WireError, DeadlinePassed, EngineUnavailable):
+            self._exchange(pack_request(Quiet(within_s=within_s)), time.monotonic() + within_s)
 
     def close(self) -> None:
         """Closes what nobody is using; the client stays usable."""

@@ -121,6 +121,12 @@ class Engine:
     def _all_counts(self) -> Iterator[tuple[str, BatcherCounts]]:
         return ((slot, handle.batcher.counts()) for (slot, _), handle in self._handles.items())
 
+    def wait_quiet(self, within_s: float) -> None:
+        """Returns when no live ask is in flight where bulk would slow it down, at the latest after `within_s`."""
+        deadline = time.monotonic() + within_s
+        for sharing in {id(one): one for one in (handle.batcher.sharing for handle in self._handles.values())}.values():
+            sharing.wait_quiet(max(0.0, deadline - time.monotonic()))
+
     def close(self) -> None:
         for handle in self._handles.values():
             handle.batcher.close()

@@ -26,7 +26,17 @@ from workers.engine.address import Address, engine_address, engine_key
 from workers.engine.engine import Engine
 from workers.engine.errors import CheckpointGone, EngineBroken, UnknownSlot
 from workers.engine.sockets import KeyRefused, admit, hang_up, listen
-from workers.engine.wire import Ask, EngineStatus, Hello, Refusal, SlotStatus, WireError, pack_reply, unpack_request
+from workers.engine.wire import (
+    Ask,
+    EngineStatus,
+    Hello,
+    Quiet,
+    Refusal,
+    SlotStatus,
+    WireError,
+    pack_reply,
+    unpack_request,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -177,6 +187,10 @@ class EngineServer:
                 return self._status()
             case Ask():
                 return self._asked(head, items)
+            case Quiet():
+                if self._engine is not None:
+                    self._engine.wait_quiet(head.within_s)
+                return ()
 
     def _asked(self, head: Ask, items: Sequence[Item]) -> Refusal | Sequence[Result]:
         engine = self._engine

@@ -40,7 +40,8 @@ class Sharing:
 
     `exclusive`: live and bulk slow each other down, as on a CPU. `batch_s`: what a bulk batch should not exceed.
     `clock` measures what batches take.
-    Except for `live_ended`, call its methods with `lock` held, and `settle` before anything that waits changes.
+    Call its methods with `lock` held, except for `live_ended` and `wait_quiet`, and `settle` before anything that
+    waits changes.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Sharing:
         self._queues: list[Queue] = []
         self._arrivals = itertools.count()
         self._live = 0
+        self._quiet = threading.Condition(self.lock)
         self._credit_s = 0.0
         self._settled_at = clock()
 
@@ -89,6 +91,12 @@ class Sharing:
             self._live -= 1
             if not self._live:
                 self.wake()
+                self._quiet.notify_all()
+
+    def wait_quiet(self, within_s: float) -> None:
+        """Returns when no live ask is in flight, at the latest after `within_s`. Call it without the lock."""
+        with self.lock:
+            self._quiet.wait_for(lambda: not self.exclusive or not self._live, within_s)
 
     def settle(self) -> None:
         """Books the time since the last call. The credit never exceeds what the first in line needs."""

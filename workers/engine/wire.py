@@ -39,8 +39,16 @@ class Ask(Strict):
     remaining_s: float | None = Field(description="until the deadline; clocks of two processes are never compared")
 
 
-Request = Annotated[Hello | Ask, Field(discriminator="op")]
-_REQUEST: TypeAdapter[Hello | Ask] = TypeAdapter(Request)
+class Quiet(Strict):
+    """Answered, with no results, when no live ask is in flight, or after `within_s`."""
+
+    op: Literal["quiet"] = "quiet"
+    within_s: float = Field(ge=0, le=600)
+
+
+Head = Hello | Ask | Quiet
+Request = Annotated[Head, Field(discriminator="op")]
+_REQUEST: TypeAdapter[Head] = TypeAdapter(Request)
 
 RefusalReason = Literal["loading", "deadline", "checkpoint_gone", "unknown_slot", "bad_request", "stopping"]
 
@@ -87,11 +95,11 @@ _RESULT: Mapping[str, type[Scores] | type[Transcript] | type[ScreenText] | type[
 _RESULT_NAMES = {kind: name for name, kind in _RESULT.items()}
 
 
-def pack_request(head: Hello | Ask, items: Sequence[Item] = ()) -> bytes:
+def pack_request(head: Head, items: Sequence[Item] = ()) -> bytes:
     return _packed({"head": head.model_dump(), "items": [_item_fields(item) for item in items]})
 
 
-def unpack_request(message: bytes) -> tuple[Hello | Ask, Sequence[Item]]:
+def unpack_request(message: bytes) -> tuple[Head, Sequence[Item]]:
     """The request; `WireError` when it is none."""
     try:
         content = _unpacked(message)

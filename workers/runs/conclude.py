@@ -19,13 +19,15 @@ import redis
 
 from pipelines.fusion import UnknownCheckpoint, instants
 from pipelines.record import Record
-from workers.classify import Bench
+from workers.classify import AWAY, Bench
 from workers.classify import place_of as raised_at
 from workers.records import READERS, RecordError, key_of, place_of, read_record, read_records, write_record
 from workers.runs.changes import changes_between
+from workers.runs.courtesy import Courtesy
 from workers.runs.derive import derived, looking_back
 from workers.runs.history import Fuser, Instants, speaking, stream_history
 from workers.runs.hold import held, tell
+from workers.runs.messages import batch_task
 from workers.runs.reexamination import modalities_of
 from workers.runs.run import Batch, Change, Item, Named, Outcome, Plan, Receipt
 from workers.runs.store import RunError, Runs
@@ -34,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 Conclusion = Literal["concluded", "known", "held", "early"]
 """`early`: not every segment of the batch has its outcome, so another message will follow."""
+HISTORIES = 4
+"""Streams whose past is read at a time."""
 UNREADABLE = "outcome_unreadable"
 """Why stored observations stand: what was examined again cannot be read, as after a change of its format."""
 
@@ -55,6 +59,7 @@ class _Batch:
     fuser: Fuser
     bench: Bench
     pool: ThreadPoolExecutor
+    courtesy: Courtesy
     prefer: Sequence[str]
     writing: list[Future[tuple[Change, ...]]] = field(default_factory=list)
     unexaminable: list[Named] = field(default_factory=list)
@@ -76,11 +81,18 @@ def conclude(run: str, number: int, bench: Bench, runs: Runs) -> Conclusion:
     if due and not due <= runs.outcomes(run, number):
         logger.warning("batch not concluded run=%s batch=%d error=early", run, number)
         return "early"
-    receipt = _receipt(batch, runs.plan(run), bench, runs)
+    task = batch_task(run, number)
+    try:
+        receipt = _receipt(batch, runs.plan(run), bench, runs)
+    except Exception as error:
+        if not isinstance(error, AWAY):  # for whoever asks why the run stands still
+            bench.state.note_failure(task, f"{type(error).__name__} at {raised_at(error)}")
+        raise
     if receipt is None:
         return "held"
     runs.put_receipt(run, receipt)
     with suppress(redis.RedisError):
+        bench.state.forget_attempts(task)
         tell(bench.redis)
     logger.info("batch concluded run=%s batch=%d recorded=%d", run, number, receipt.recorded)
     return "concluded"
@@ -90,12 +102,16 @@ def _receipt(batch: Batch, plan: Plan, bench: Bench, runs: Runs) -> Receipt | No
     """None when the run was held before the last segment."""
     with ThreadPoolExecutor(READERS, thread_name_prefix="conclude") as pool:
         prefer = speaking(bench.storage, plan, (item.source for item in batch.items))
-        work = _Batch(plan, Fuser.of(plan.policies, bench.labels), bench, pool, prefer)
-        parts = _parts(batch, plan, bench, runs, pool)
+        courtesy = Courtesy(bench.engine, bench.config.engine.bulk_share)
+        work = _Batch(plan, Fuser.of(plan.policies, bench.labels), bench, pool, courtesy, prefer)
+        parts = _parts(batch, work, runs)
         streams = [list(group) for _, group in groupby(parts, key=lambda part: _stream(part.item))]
-        for stream, history in zip(streams, pool.map(lambda one: _history(one, work), streams), strict=True):
-            if not _concluded(stream, history, work):
-                return None
+        for start in range(0, len(streams), HISTORIES):
+            courtesy.give_way()
+            some = streams[start : start + HISTORIES]
+            for stream, history in zip(some, pool.map(lambda one: _history(one, work), some), strict=True):
+                if not _concluded(stream, history, work):
+                    return None
         changes = [change for written in work.writing for change in written.result()]
     return Receipt(
         batch=batch.number,
@@ -107,19 +123,24 @@ def _receipt(batch: Batch, plan: Plan, bench: Bench, runs: Runs) -> Receipt | No
     )
 
 
-def _parts(batch: Batch, plan: Plan, bench: Bench, runs: Runs, pool: ThreadPoolExecutor) -> list[_Part]:
+def _parts(batch: Batch, work: _Batch, runs: Runs) -> list[_Part]:
     """Every segment of the batch with all that is stored of it; several are read at a time."""
 
     def outcome(index: int) -> Outcome:
         stages = batch.items[index].stages
         try:
-            return (runs.outcome(plan.run, batch.number, index) if stages else None) or Outcome()
+            return (runs.outcome(work.plan.run, batch.number, index) if stages else None) or Outcome()
         except RunError:
             return Outcome(reused=dict.fromkeys(modalities_of(stages), UNREADABLE))
 
-    outcomes = pool.map(outcome, range(len(batch.items)))
-    sources = read_records(bench.storage, [item.source for item in batch.items])
-    return [_Part(*found) for found in zip(batch.items, sources, outcomes, strict=True)]
+    parts: list[_Part] = []
+    for start in range(0, len(batch.items), READERS):
+        work.courtesy.give_way()
+        items = batch.items[start : start + READERS]
+        outcomes = work.pool.map(outcome, range(start, start + len(items)))
+        sources = read_records(work.bench.storage, [item.source for item in items])
+        parts += [_Part(*found) for found in zip(items, sources, outcomes, strict=True)]
+    return parts
 
 
 def _history(stream: Sequence[_Part], work: _Batch) -> Instants:
@@ -154,6 +175,7 @@ def _windows(sources: Iterable[Record], plan: Plan) -> Sequence[tuple[datetime, 
 def _concluded(stream: Sequence[_Part], history: Instants, work: _Batch) -> bool:
     """Fuses one stream's part of the batch in order; False when the run was held on the way."""
     for part in stream:
+        work.courtesy.give_way()
         if held(work.bench.redis, work.plan.run):
             return False
         if isinstance(part.source, RecordError):

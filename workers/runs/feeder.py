@@ -35,7 +35,8 @@ LEASE_KEY = "liverisk:feeder"
 LEASE_S = 10
 OPEN_S, IDLE_S = 1.0, 2.0
 """Between two looks, with open runs and without, unless there is news."""
-LEAST_S = 0.1
+LEAST_S = 0.5
+"""A look costs some requests to the store; what came meanwhile is seen together."""
 RETRY_S = 3.0
 """Between two tries at planning a review, and at what failed."""
 AWAY = (StorageError, redis.RedisError, PublishError)

@@ -21,6 +21,7 @@ from workers.runs.pace import Pace
 from workers.runs.progress import Hint
 from workers.runs.run import Item, Plan
 from workers.runs.store import Runs
+from workers.state import StreamState
 
 logger = logging.getLogger(__name__)
 
@@ -133,9 +134,17 @@ class Feeding:
         return Hint(
             rate_per_s=None if rate is None else round(rate, 3),
             eta_s=None if eta_s is None else round(eta_s, 1),
-            detail=detail,
+            detail=detail or self._failing(),
             at=datetime.now(UTC),
         )
+
+    def _failing(self) -> str:
+        """Which batch workers lately failed to conclude, and on what; empty when none did."""
+        state = StreamState(self._client, ttl_s=0)
+        for number, batch in self._batches.items():
+            if not batch.due and (failure := state.failure(batch_task(self.plan.run, number))):
+                return f"batch {number} is tried again and again: {failure}"
+        return ""
 
     @property
     def _done(self) -> int:

@@ -49,10 +49,14 @@ class RescanOrder:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What the selected segments would be examined and concluded with today: slot -> digest, and the policies."""
+    """What the selected segments would be examined and concluded with today: slot -> digest, and the policies.
+
+    `deep` has the digests of what deep reviews ask instead: what they said is not rescanned for having said it.
+    """
 
     policies: Policies
     digests: Mapping[str, Sha256]
+    deep: Mapping[str, Sha256] = field(default_factory=dict)
     full: bool = False
     reuse: bool = False
     screen_text: bool = True
@@ -72,6 +76,7 @@ def target_of(config: Config, order: RescanOrder) -> Target:
     return Target(
         policies=order.policies or read_policies(config.policies_file),
         digests={} if order.reuse else todays_digests(config),
+        deep={} if order.reuse else todays_digests(config, deep=True),
         full=order.full,
         reuse=order.reuse,
         screen_text=config.examination.screen_text,
@@ -85,7 +90,9 @@ def stages_of(one: Chosen, target: Target) -> tuple[Stage, ...]:
         if not _has_input(one, stage, target):
             return False
         own = [slot for slot in target.slots([stage]) if slot.partition(".")[0] == _KIND[stage]]
-        changed = any(one.checkpoints.get(slot) != target.digests[slot] for slot in own)
+        changed = any(
+            one.checkpoints.get(slot) not in (target.digests[slot], target.deep.get(slot, "")) for slot in own
+        )
         return bool(own) and (target.full or stage in one.cut_short or changed)
 
     return () if target.reuse else tuple(stage for stage in STAGES if due(stage))

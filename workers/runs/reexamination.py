@@ -21,6 +21,7 @@ from pipelines.reexamine import Reexamination, manifest_of, reexamine
 from pipelines.segment import Segment
 from pipelines.text_scores import SLOTS
 from workers.classify import AWAY, Bench, StillRunning, place_of
+from workers.engine.errors import EngineUnavailable
 from workers.fetch import OutsideMedia, check_reach, fetch_segment
 from workers.records import RecordError, read_record
 from workers.runs.derive import LOOKS_AT
@@ -36,6 +37,8 @@ Ending = Literal["examined", "kept", "known", "held"]
 CRASHED = "crashed"
 """Why stored observations stand: every start died."""
 OUTSIDE_MEDIA = "outside_media"
+QUIET_S = 2.0
+"""So long fetching and decoding wait for live work; the models have their own order."""
 TEXT_SOURCES: tuple[Modality, ...] = ("speech", "screen", "chat")
 
 
@@ -47,8 +50,12 @@ class Starved(Exception):
     """Live work left a stage no time before the deadline: the segment is tried again before it is kept like that."""
 
 
-PUT_BACK = (*AWAY, OtherCheckpoint, Starved)
-"""What a segment of a run is tried again for; only being starved counts as one of its starts."""
+class EngineLost(Exception):
+    """The engine went away while it was asked: it may be this segment that ends it, so the start counts."""
+
+
+PUT_BACK = (*AWAY, OtherCheckpoint, Starved, EngineLost)
+"""What a segment of a run is tried again for; being starved and losing the engine count among its starts."""
 
 
 def reexamine_segment(run: str, batch: int, index: int, bench: Bench, runs: Runs) -> Ending:
@@ -89,7 +96,7 @@ def _tried(name: str, plan: Plan, item: Item, bench: Bench, attempt: int) -> Out
             bench.state.excuse_attempt(name)
         raise
     except Exception as error:
-        place = "" if isinstance(error, Starved) else f" at {place_of(error)}"
+        place = "" if isinstance(error, Starved | EngineLost) else f" at {place_of(error)}"
         bench.state.note_failure(name, f"{type(error).__name__}{place}")
         raise
 
@@ -108,7 +115,7 @@ def _given_up(name: str, item: Item, bench: Bench, starts: int) -> Outcome:
 def outcome_of(plan: Plan, item: Item, bench: Bench, *, last: bool) -> Outcome:
     """What the item's stages say now. Stores nothing. `last`: a stage that found no time is kept like that.
 
-    Raises `OtherCheckpoint`, `Starved`, and what is `AWAY`.
+    Raises `OtherCheckpoint`, `Starved`, `EngineLost`, and what is `AWAY`.
     """
     try:
         source = read_record(bench.storage, item.source)
@@ -118,13 +125,17 @@ def outcome_of(plan: Plan, item: Item, bench: Bench, *, last: bool) -> Outcome:
     models = bench.engine.models(source.stream_id, lane=plan.lane, deadline=deadline, profile=plan.profile)
     check_checkpoints(plan, models)
     settings = bench.config.examination.for_profile(plan.profile)
+    bench.engine.wait_quiet(QUIET_S)
     try:
         clock = time.monotonic()
         segment = _segment(source, plan, item, bench, settings.frame_side_px)
         fetch_ms = (time.monotonic() - clock) * 1000
     except OutsideMedia:
         return Outcome(reused=dict.fromkeys(modalities_of(item.stages), OUTSIDE_MEDIA))
-    found = reexamine(source, segment, item.stages, models, settings)
+    try:
+        found = reexamine(source, segment, item.stages, models, settings)
+    except EngineUnavailable:
+        raise EngineLost from None
     if not last and starved(source, item.stages, found):
         raise Starved
     stage_ms = {"fetch": round(fetch_ms, 1), **found.stage_ms}

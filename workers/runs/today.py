@@ -17,29 +17,27 @@ if TYPE_CHECKING:
     from workers.config import Config
 
 
-def todays_digests(config: Config) -> Mapping[str, Sha256]:
-    """Slot -> digest that the engine of this configuration has.
+def todays_digests(config: Config, *, deep: bool = False) -> Mapping[str, Sha256]:
+    """Slot -> digest that the engine of this configuration has; `deep`: of the slots that deep reviews ask another of.
 
     A card that pins its files says it by itself; of another, the folder on this machine is hashed, or else the
     engine that answers here is asked. `RunError` when none of them knows.
     """
+    fillings = {name: slot.deep if deep else slot for name, slot in config.slots.items()}
+    wanted = {name: filling.checkpoint for name, filling in fillings.items() if filling is not None}
     try:
         cards = read_cards(config.cards_directory)
         lock = Lock(config.cards_directory / LOCK_FILE)
-        found = {
-            slot: _digest(cards[filling.checkpoint], config, lock)
-            for slot, filling in config.slots.items()
-            if filling.checkpoint in cards
-        }
+        found = {slot: _digest(cards[name], config, lock) for slot, name in wanted.items() if name in cards}
     except (CardError, CheckpointError, OSError) as error:
         raise RunError(f"model cards: {error}") from None
-    unknown = [slot for slot in config.slots if found.get(slot) is None]
-    served = _served(config) if unknown else {}
+    unknown = [slot for slot in wanted if found.get(slot) is None]
+    served = _served(config, deep=deep) if unknown else {}
     for slot in unknown:
-        name = config.slots[slot].checkpoint
         if slot not in served:
+            name = wanted[slot]
             raise RunError(f"slot {slot}: the digest of {name} is not known here; `liverisk models pull {name}`")
-    return {slot: found.get(slot) or served[slot] for slot in config.slots}
+    return {slot: found.get(slot) or served[slot] for slot in wanted}
 
 
 def _digest(card: Card, config: Config, lock: Lock) -> Sha256 | None:
@@ -47,13 +45,15 @@ def _digest(card: Card, config: Config, lock: Lock) -> Sha256 | None:
     return digest_of(card, pinned) if pinned else standing(card, config.models, lock).digest
 
 
-def _served(config: Config) -> Mapping[str, Sha256]:
+def _served(config: Config, *, deep: bool) -> Mapping[str, Sha256]:
     from workers.engine.client import EngineClient
     from workers.engine.errors import EngineUnavailable
 
     client = EngineClient(config)
     try:
-        return {slot: one.checkpoint.digest for slot, one in client.status(timeout_s=2).slots.items()}
+        status = client.status(timeout_s=2)
+        slots = {**status.slots, **status.deep} if deep else status.slots
+        return {slot: one.checkpoint.digest for slot, one in slots.items()}
     except EngineUnavailable:
         return {}
     finally:

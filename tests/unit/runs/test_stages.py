@@ -16,6 +16,7 @@ from workers.runs.selection import Chosen, WrongSelection
 TODAY = {"vision.nudity": "a" * 64, "speech": "b" * 64, "ocr": "c" * 64, "text.risk": "d" * 64}
 POLICIES = read_policies()
 OTHER = "f" * 64
+DEEP = {"speech": "e" * 64}
 
 
 def segment(
@@ -41,7 +42,7 @@ def segment(
 
 
 def target(*, full: bool = False, reuse: bool = False, screen_text: bool = True) -> Target:
-    return Target(POLICIES, TODAY, full=full, reuse=reuse, screen_text=screen_text)
+    return Target(POLICIES, TODAY, DEEP, full=full, reuse=reuse, screen_text=screen_text)
 
 
 @pytest.mark.parametrize(
@@ -57,6 +58,10 @@ def target(*, full: bool = False, reuse: bool = False, screen_text: bool = True)
 )
 def test_only_stages_whose_checkpoint_changed_run_again(changed: dict[str, str], stages: tuple[Stage, ...]) -> None:
     assert stages_of(segment({**TODAY, **changed}), target()) == stages
+
+
+def test_what_a_deep_checkpoint_of_today_said_is_not_said_again_by_the_lighter_one() -> None:
+    assert stages_of(segment({**TODAY, **DEEP}), target()) == ()
 
 
 def test_a_slot_that_the_record_does_not_know_runs_and_one_that_is_gone_does_not() -> None:
