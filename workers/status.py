@@ -24,6 +24,7 @@ from workers.config import Config
 from workers.lanes import LANES
 from workers.quarantine import PREFIX as QUARANTINE
 from workers.recent import Summary, summary
+from workers.runs.lease import FEEDER_KEY
 from workers.runs.messages import headers_of
 from workers.runs.progress import progress
 from workers.runs.run import Progress
@@ -34,8 +35,6 @@ PATIENCE_S = 2.0
 REPLIES_S = 1.0
 """How long workers have to answer; all of it passes, as nobody knows how many there are."""
 ENGINE_KEY = "liverisk:engine:"
-FEEDER_KEY = "liverisk:feeder"
-"""There while a feeder holds the lease."""
 UNACKED = "unacked"
 """Where the broker's transport keeps messages that were delivered and not yet acknowledged."""
 

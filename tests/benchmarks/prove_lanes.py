@@ -17,6 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import cycle, islice
+from statistics import mean
 
 from pipelines.manifest import SegmentManifest
 from pipelines.record import Record
@@ -216,7 +217,25 @@ def report(turns: Mapping[str, Turn], window_s: float) -> None:
             f"{name:<8} {len(turn.records):>5} {found.p50:>6.2f} s {found.p95:>6.2f} s {found.p95 / idle.p95:>14.2f}"
             f" {found.p95 - idle.p95:>+6.2f} s {bulk}"
         )
+    say("mean ms of a segment by stage (and p95); waiting is before its worker starts")
+    for name, turn in turns.items():
+        stages = (f"{stage} {average:.0f} ({p95:.0f})" for stage, average, p95 in _stages(turn.records))
+        say(f"{name:<8} {', '.join(stages)}")
     say(f"one speech window holds its model {window_s:.2f} s; {machine()}")
+
+
+def _stages(records: Sequence[Record]) -> Iterator[tuple[str, float, float]]:
+    """Where the time of segments goes: stage, mean and 95th percentile, in milliseconds."""
+    spent: dict[str, list[float]] = {}
+    for record in records:
+        done = record.processing
+        worked_s = (done.finished_at - done.started_at).total_seconds()
+        for stage, ms in (("waiting", (done.latency_s - worked_s) * 1000), *sorted(done.stage_ms.items())):
+            spent.setdefault(stage, []).append(ms)
+    for stage, ms in spent.items():
+        found = latency(ms)
+        assert found is not None
+        yield stage, mean(ms), found.p95
 
 
 def _add(total: Turn, turn: Turn) -> None:

@@ -19,12 +19,13 @@ from tests.runs import planned, take, work, work_off
 from tests.segments import store_segment
 from workers.classify import Bench, StillRunning, classify
 from workers.config import Config
+from workers.engine.errors import EngineUnavailable
 from workers.records import key_of, read_record, record_key_of, record_keys, write_record
 from workers.runs import reexamination
 from workers.runs.conclude import conclude
 from workers.runs.feeder import Feeder
 from workers.runs.progress import pause, progress
-from workers.runs.reexamination import OtherCheckpoint, Starved, reexamine_segment, starved
+from workers.runs.reexamination import EngineLost, OtherCheckpoint, Starved, reexamine_segment, starved
 from workers.runs.run import Plan
 from workers.runs.store import Runs, outcome_key
 from workers.storage import Storage
@@ -217,6 +218,24 @@ def test_a_starved_segment_is_tried_again_and_then_kept_as_it_is(
     assert outcome is not None
     assert outcome.observations is not None
     assert outcome.observations.coverage["chat"].reason == why.DEADLINE
+
+
+def test_a_segment_that_ends_the_engine_each_time_is_given_up_and_concluded_from_what_is_stored(
+    bench: Bench, runs: Runs, sources: list[Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def engine_gone(*_: object) -> Reexamination:
+        raise EngineUnavailable("the deadline passed after the engine had been away")
+
+    planned(runs, sources, stages=["text"])
+    monkeypatch.setattr(reexamination, "reexamine", engine_gone)
+    with engines.serving(bench.config, lambda: engines.engine(slots())):
+        for _ in range(bench.config.worker.max_attempts):
+            with pytest.raises(EngineLost):
+                reexamine_segment(RUN, 1, 0, bench, runs)
+        assert reexamine_segment(RUN, 1, 0, bench, runs) == "kept"
+    outcome = runs.outcome(RUN, 1, 0)
+    assert outcome is not None
+    assert set(outcome.reused.values()) == {"crashed"}
 
 
 def test_what_the_source_already_lacked_for_time_starves_nothing() -> None:

@@ -20,9 +20,9 @@ from workers.config import Runs as RunSettings
 from workers.records import RecordError, key_of, read_record, read_records, record_key, record_keys, write_record
 from workers.runs import feeding, history
 from workers.runs.conclude import conclude
-from workers.runs.feeder import LEASE_KEY, LEASE_S, Feeder
+from workers.runs.feeder import LEASE_S, Feeder
 from workers.runs.hold import held, withdraw
-from workers.runs.lease import Lease
+from workers.runs.lease import FEEDER_KEY, Lease
 from workers.runs.progress import cancel, pause, progress, resume
 from workers.runs.run import Change, Plan, Progress
 from workers.runs.store import RunError, Runs
@@ -298,7 +298,7 @@ def test_a_feeder_that_was_killed_is_followed_by_one_that_goes_on(
     killed.tick()
     work(bench, runs)
     killed.tick()
-    bench.redis.delete("liverisk:feeder")  # as its lease runs out
+    bench.redis.delete(FEEDER_KEY)  # as its lease runs out
     follower = feeder_of(config)
     work_off(follower, bench, runs)
     assert len(run_records(storage)) == 6
@@ -323,7 +323,7 @@ def test_a_feeder_that_dies_while_it_finishes_a_run_is_followed_as_soon_as_any(
     left_s: list[object] = []
 
     def finishing(runs: Runs, plan: Plan, config: Config) -> None:
-        left_s.append(bench.redis.ttl(LEASE_KEY))
+        left_s.append(bench.redis.ttl(FEEDER_KEY))
         marks_finished(runs, plan, config)
 
     planned(runs, stored(storage, 1))
@@ -448,6 +448,24 @@ def test_one_run_that_fails_holds_up_no_other(bench: Bench, runs: Runs, feeder: 
     feeder.tick()
     assert runs.state("rescan-b") == "finished"
     assert "batch 1 is gone" in progress(runs, "rescan-a", bench.redis).detail
+
+
+def test_a_batch_that_does_not_conclude_says_why_until_it_does(
+    bench: Bench, runs: Runs, feeder: Feeder, storage: Storage
+) -> None:
+    sources = stored(storage, 2)
+    plan = planned(runs, sources)
+    mine = record_key("2026-03-10", "room-1", sources[0].segment_id, plan.run)
+    storage.put(mine, b"{}")
+    feeder.tick()
+    with pytest.raises(RecordError):
+        conclude(plan.run, 1, bench, runs)
+    feeder.tick()
+    assert "batch 1 is tried again and again: RecordError at records.py" in progress(runs, plan.run, bench.redis).detail
+    storage.delete(mine)
+    conclude(plan.run, 1, bench, runs)
+    feeder.tick()
+    assert runs.state(plan.run) == "finished"
 
 
 def test_a_segment_captured_on_the_day_before_is_past_too(bench: Bench, runs: Runs, storage: Storage) -> None:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from workers.runs.run import Progress
     from workers.runs.store import Runs
 
-FEEDER_KEY = "liverisk:feeder"
 UNFED_S = 10.0
 """Without a feeder for this long, somebody should start one."""
 LOG_EVERY_S = 30.0
@@ -87,6 +86,8 @@ def _look(runs: Runs, run: str, client: redis.Redis) -> Progress | str:
 def _is_fed(client: redis.Redis) -> bool:
     import redis as client_library
 
+    from workers.runs.lease import FEEDER_KEY
+
     try:
         return bool(client.exists(FEEDER_KEY))
     except client_library.RedisError:
@@ -142,7 +143,7 @@ def in_words(found: Progress, *, counted: bool = True) -> str:
     if counted and found.selected:
         words.append(f"{found.done} of {found.selected} segments")
     if found.state == "running" and found.rate_per_s:
-        words.append(f"{found.rate_per_s:.1f}/s")
+        words.append(f"{found.rate_per_s:.2g}/s")
     if found.state == "running" and found.eta_s is not None:
         words.append(f"{span(found.eta_s)} left")
     if found.changes:

@@ -129,7 +129,7 @@ def _runs(found: Status) -> Iterator[str]:
 def _run(one: Progress) -> str:
     counts = f", {one.done} of {one.selected}" if one.selected else ""
     fused = f", {one.examined} more examined" if one.examined else ""
-    rate = "" if one.rate_per_s is None else f", {one.rate_per_s:.1f} a second"
+    rate = "" if one.rate_per_s is None else f", {one.rate_per_s:.2g} a second"
     eta = "" if one.eta_s is None else f", {span(one.eta_s)} to go"
     said = f"; {one.detail}" if one.detail else ""
     return f"{one.run}  {one.state}, lane {one.lane}{counts}{fused}{rate}{eta}{said}"

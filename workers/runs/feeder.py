@@ -21,7 +21,7 @@ from workers.publish import Publisher, PublishError
 from workers.runs import finish
 from workers.runs.feeding import Feeding
 from workers.runs.hold import NEWS_KEY, Held, held, hold, release, under_way, withdraw
-from workers.runs.lease import Lease
+from workers.runs.lease import FEEDER_KEY, Lease
 from workers.runs.progress import put_hint
 from workers.runs.run import Plan, Request
 from workers.runs.served import waits_for_checkpoints
@@ -31,7 +31,6 @@ from workers.storage import Storage, StorageError
 
 logger = logging.getLogger(__name__)
 
-LEASE_KEY = "liverisk:feeder"
 LEASE_S = 10
 OPEN_S, IDLE_S = 1.0, 2.0
 """Between two looks, with open runs and without, unless there is news."""
@@ -68,7 +67,7 @@ class Feeder:
         self._client = connect(config)
         self._runs = Runs(Storage(config.store))
         self._publisher = Publisher(config)
-        self._lease = Lease(self._client, LEASE_KEY, LEASE_S)
+        self._lease = Lease(self._client, FEEDER_KEY, LEASE_S)
         self._feedings: dict[str, Feeding] = {}
         self._not_before: dict[str, float] = {}
 

@@ -11,6 +11,9 @@ from contextlib import contextmanager, suppress
 
 import redis
 
+FEEDER_KEY = "liverisk:feeder"
+"""There while a feeder works: who takes the lease of this name feeds the runs."""
+
 
 class Lease:
     """Two holders at a time are possible after a long pause of one, so their work must bear being done twice."""

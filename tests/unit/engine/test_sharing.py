@@ -301,3 +301,26 @@ def test_bulk_that_is_alone_with_the_device_pays_nothing(tenth: Sharing) -> None
     assert tenth.charge(bulk.cost_s) is None
     tenth.live_came()
     assert tenth.patience_s(bulk) == pytest.approx(1)
+
+
+def test_who_waits_for_quiet_goes_on_when_the_last_live_ask_has_ended() -> None:
+    slow, sharing = Gated(), never()
+    with device(slow, sharing=sharing) as (batcher,):
+        first, second = ask(batcher, "one"), ask(batcher, "two")
+        quiet = threading.Thread(target=sharing.wait_quiet, args=(20,))
+        quiet.start()
+        assert slow.started.wait(20)
+        assert quiet.is_alive()
+        slow.gate.set()
+        quiet.join(20)
+        assert (first.done(), second.done(), quiet.is_alive()) == (True, True, False)
+
+
+def test_quiet_is_waited_for_no_longer_than_asked_and_not_at_all_where_bulk_is_free() -> None:
+    slow, free = Gated(), Gated()
+    with device(slow, sharing=never()) as (batcher,), device(free, sharing=Sharing(exclusive=False)) as (beside,):
+        ask(batcher, "one")
+        ask(beside, "one")
+        batcher.sharing.wait_quiet(0.01)
+        beside.sharing.wait_quiet(600)
+        assert batcher.sharing.live == beside.sharing.live == 1
