@@ -176,7 +176,7 @@ def measure(bench: Bench, corpus: Corpus, options: argparse.Namespace) -> tuple[
     say(f"capacity {carried:.2f} segments/s; live segments come at {rate:.2f} a second; {machine()}")
     turns = {name: Turn() for name in orders}
     each = -(-options.segments // options.blocks)
-    windows, speech_s = 0, 0.0
+    speech_s = 0.0
     for block in range(options.blocks):
         for name, order in orders.items():
             with beside(bench, name, order) as load:
@@ -184,11 +184,10 @@ def measure(bench: Bench, corpus: Corpus, options: argparse.Namespace) -> tuple[
                 turn = paced(bench, corpus, f"{name}-{block}", block * each, each, rate, load)
                 after = bench.engine().slots["speech"]
             if load is None:
-                windows += after.batches - before.batches
                 speech_s += after.busy_s - before.busy_s
             _add(turns[name], turn)
             say(f"  block {block + 1} {name:<7} p50 {turn.latency.p50:.2f} s, p95 {turn.latency.p95:.2f} s")
-    return turns, speech_s / max(1, windows)
+    return turns, speech_s / max(1, sum(_somebody_spoke(record) for record in turns[IDLE].records))
 
 
 def shortfalls(turns: Mapping[str, Turn], window_s: float) -> Iterator[str]:
@@ -224,6 +223,11 @@ def report(turns: Mapping[str, Turn], window_s: float) -> None:
     say(f"one speech window holds its model {window_s:.2f} s; {machine()}")
 
 
+def _somebody_spoke(record: Record) -> bool:
+    """Silent windows end at the voice gate and cost next to nothing."""
+    return record.observations.speech is not None and record.observations.speech.speech_s > 0
+
+
 def _stages(records: Sequence[Record]) -> Iterator[tuple[str, float, float]]:
     """Where the time of segments goes: stage, mean and 95th percentile, in milliseconds."""
     spent: dict[str, list[float]] = {}
@@ -232,10 +236,10 @@ def _stages(records: Sequence[Record]) -> Iterator[tuple[str, float, float]]:
         worked_s = (done.finished_at - done.started_at).total_seconds()
         for stage, ms in (("waiting", (done.latency_s - worked_s) * 1000), *sorted(done.stage_ms.items())):
             spent.setdefault(stage, []).append(ms)
-    for stage, ms in spent.items():
-        found = latency(ms)
+    for stage, times_ms in spent.items():
+        found = latency(times_ms)
         assert found is not None
-        yield stage, mean(ms), found.p95
+        yield stage, mean(times_ms), found.p95
 
 
 def _add(total: Turn, turn: Turn) -> None:

@@ -32,6 +32,8 @@ from workers.engine.sharing import Sharing
 
 logger = logging.getLogger(__name__)
 
+LINGER_S = 0.1
+"""Live keeps the device so long after an answer: a segment's next question mostly follows within that time."""
 BROKEN_BATCHES = 8
 """So many batches in a row without an item that the model could take: hardly the items' fault any more."""
 
@@ -170,7 +172,10 @@ class _Loading:
         settings = config.engine
         self._sharing = {
             on_cuda: Sharing(
-                exclusive=not on_cuda, bulk_share=settings.bulk_share, batch_s=settings.bulk_batch_ms / 1000
+                exclusive=not on_cuda,
+                bulk_share=settings.bulk_share,
+                batch_s=settings.bulk_batch_ms / 1000,
+                linger_s=LINGER_S,
             )
             for on_cuda in (False, True)
         }

@@ -39,7 +39,7 @@ class Sharing:
     """One device, as all the queues before its models see it.
 
     `exclusive`: live and bulk slow each other down, as on a CPU. `batch_s`: what a bulk batch should not exceed.
-    `clock` measures what batches take.
+    `linger_s`: live keeps the device for so long after its last answer. `clock` measures what batches take.
     Call its methods with `lock` held, except for `live_ended` and `wait_quiet`, and `settle` before anything that
     waits changes.
     """
@@ -50,16 +50,19 @@ class Sharing:
         exclusive: bool = True,
         bulk_share: float = 0.1,
         batch_s: float = 0.1,
+        linger_s: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.lock = threading.RLock()  # a future that is answered under it may report back at once
         self.exclusive = exclusive
         self.bulk_share = bulk_share
         self.batch_s = batch_s
+        self.linger_s = linger_s
         self.clock = clock
         self._queues: list[Queue] = []
         self._arrivals = itertools.count()
         self._live = 0
+        self._quiet_at = clock()
         self._quiet = threading.Condition(self.lock)
         self._credit_s = 0.0
         self._settled_at = clock()
@@ -68,6 +71,11 @@ class Sharing:
     def live(self) -> int:
         """Live asks in flight: those that have come and have no answer yet."""
         return self._live
+
+    @property
+    def busy(self) -> bool:
+        """Whether bulk has to wait for live: an ask is in flight, or was a moment ago."""
+        return self.exclusive and (self._live > 0 or self.clock() < self._quiet_at)
 
     def join(self, queue: Queue) -> None:
         self._queues.append(queue)
@@ -90,13 +98,16 @@ class Sharing:
             self.settle()
             self._live -= 1
             if not self._live:
+                self._quiet_at = self.clock() + self.linger_s
                 self.wake()
                 self._quiet.notify_all()
 
     def wait_quiet(self, within_s: float) -> None:
-        """Returns when no live ask is in flight, at the latest after `within_s`. Call it without the lock."""
+        """Returns when live leaves the device to bulk, at the latest after `within_s`. Call it without the lock."""
+        until = self.clock() + within_s
         with self.lock:
-            self._quiet.wait_for(lambda: not self.exclusive or not self._live, within_s)
+            while self.busy and (left_s := until - self.clock()) > 0:
+                self._quiet.wait(left_s if self._live else min(left_s, self._quiet_at - self.clock()))
 
     def settle(self) -> None:
         """Books the time since the last call. The credit never exceeds what the first in line needs."""
@@ -108,13 +119,15 @@ class Sharing:
 
     def admits(self, queue: Queue) -> bool:
         """May the queue's next bulk batch start now?"""
-        if not self.exclusive or not self._live:
+        if not self.busy:
             return True
         self.settle()
-        return self._in_line(queue) and self._credit_s >= queue.bulk_cost_s()
+        return self._live > 0 and self._in_line(queue) and self._credit_s >= queue.bulk_cost_s()
 
     def patience_s(self, queue: Queue) -> float | None:
         """When the queue's bulk would be admitted if live went on as now; None: not without a change."""
+        if not self._live:
+            return max(0.0, self._quiet_at - self.clock()) if queue.bulk_turn() is not None else None
         if not self._in_line(queue):
             return None
         return max(0.0, queue.bulk_cost_s() - self._credit_s) / self.bulk_share

@@ -324,3 +324,28 @@ def test_quiet_is_waited_for_no_longer_than_asked_and_not_at_all_where_bulk_is_f
         batcher.sharing.wait_quiet(0.01)
         beside.sharing.wait_quiet(600)
         assert batcher.sharing.live == beside.sharing.live == 1
+
+
+def test_between_two_asks_of_a_live_segment_the_device_is_not_given_away() -> None:
+    now = [10.0]
+    sharing = Sharing(linger_s=0.1, clock=lambda: now[0])
+    with sharing.lock:
+        sharing.live_came()
+    sharing.live_ended()
+    assert sharing.busy
+    now[0] += 0.05
+    with sharing.lock:
+        sharing.live_came()
+    sharing.live_ended()
+    now[0] += 0.09
+    assert sharing.busy
+    now[0] += 0.02
+    assert not sharing.busy
+
+
+def test_bulk_starts_by_itself_when_the_moment_after_live_has_passed() -> None:
+    quick, sharing = Gated(opened=True), Sharing(bulk_share=0, linger_s=0.05)
+    with device(quick, sharing=sharing) as (batcher,):
+        ask(batcher, "live").result(20)
+        assert ask(batcher, "bulk", lane="rescan").result(20)
+        assert quick.batches == [["live"], ["bulk"]]
