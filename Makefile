@@ -19,8 +19,9 @@ install: $(STAMP) ## Make .venv with everything that liverisk, its tests and its
 demo: install ## Watch the bundled livestream with everything embedded and print the verdicts
 	@$(BIN)/liverisk demo
 
+# Two processes, a file at a time: most of the time is spent waiting for servers, engines and timeouts.
 test: install ## Run every test; what needs a server starts a real one
-	@$(BIN)/pytest -q
+	@$(BIN)/pytest -q -n 2 --dist loadscope
 
 check: install ## Lint, format, types, import directions, settings, policies and model cards
 	@$(BIN)/ruff check

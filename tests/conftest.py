@@ -82,10 +82,12 @@ def config(services: Services, state_directory: Path) -> Config:
 
 
 @pytest.fixture
-def storage(config: Config) -> Storage:
+def storage(config: Config) -> Iterator[Storage]:
+    """Its bucket goes with the test: the server keeps room free for each, and would run out of it."""
     opened = Storage(config.store)
     opened.make_bucket()
-    return opened
+    yield opened
+    opened._client.delete_bucket(Bucket=opened.bucket)
 
 
 @pytest.fixture

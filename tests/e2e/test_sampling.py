@@ -72,7 +72,7 @@ def test_the_records_of_a_recording_can_be_read_as_verdicts(pool: Pool, tmp_path
     finished(pool, "readable", segments)
     shown = pool.run("verdicts", "show", "readable")
     assert shown.returncode == 0, shown.stderr
-    assert shown.stdout.startswith("stream readable, run live, 2026-01-31 12:00:00Z to 2026-01-31 12:00:30Z\n")
+    assert shown.stdout.startswith("stream readable, run current, 2026-01-31 12:00:00Z to 2026-01-31 12:00:30Z\n")
     for second in (0, 10, 20):
         assert f"2026-01-31 12:00:{second:02}" in shown.stdout.partition("\n")[2]
 
