@@ -94,6 +94,8 @@ def _settings(config: Config) -> dict[str, Any]:
             # kombu looks for messages of dead workers every 100 s unless told otherwise.
             "unacked_restore_interval": 1,
             "unacked_restore_throttle": 1,
+            # Who dies while looking, or whose broker does, keeps the others from it this long; 300 s by default.
+            "unacked_mutex_expire": 10,
             "queue_order_strategy": "priority",
             "socket_timeout": config.broker.socket_timeout_s,
             "socket_connect_timeout": config.broker.socket_timeout_s,
