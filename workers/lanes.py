@@ -18,3 +18,6 @@ CONCLUDE = "liverisk.conclude"
 
 REVIEW = "liverisk.review"
 """Asks for a deep review of a stream. Its name is contract, as that of `liverisk.classify`."""
+
+UNACKED = "unacked"
+"""Where the broker's transport keeps messages that were delivered and not yet acknowledged."""

@@ -21,7 +21,8 @@ from kombu.exceptions import OperationalError
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from workers.config import Config
-from workers.lanes import LANES
+from workers.engine.heartbeat import beats
+from workers.lanes import LANES, UNACKED
 from workers.quarantine import PREFIX as QUARANTINE
 from workers.recent import Summary, summary
 from workers.runs.lease import FEEDER_KEY
@@ -34,9 +35,6 @@ from workers.storage import Storage, StorageError
 PATIENCE_S = 2.0
 REPLIES_S = 1.0
 """How long workers have to answer; all of it passes, as nobody knows how many there are."""
-ENGINE_KEY = "liverisk:engine:"
-UNACKED = "unacked"
-"""Where the broker's transport keeps messages that were delivered and not yet acknowledged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,15 +190,13 @@ def _queue(config: Config) -> _Queue:
     with redis.Redis.from_url(
         config.broker.url.get_secret_value(), socket_timeout=PATIENCE_S, socket_connect_timeout=PATIENCE_S
     ) as client:
-        keys = sorted(client.scan_iter(match=f"{ENGINE_KEY}*", count=1000))
-        beats = [(key.decode().removeprefix(ENGINE_KEY), client.get(key)) for key in keys]
         info: dict[str, Any] = client.info("server")
         return _Queue(
             version=f"{info.get('server_name', 'redis')} {info.get('valkey_version') or info['redis_version']}",
             lanes={lane: (int(client.llen(lane)), _oldest_s(client, lane)) for lane in LANES},
             in_work=int(client.hlen(UNACKED)),
             feeder=bool(client.exists(FEEDER_KEY)),
-            engines=tuple(parse_engine(host, raw) for host, raw in beats if isinstance(raw, bytes)),
+            engines=tuple(parse_engine(host, raw) for host, raw in beats(client).items()),
             recent=summary(client),
         )
 

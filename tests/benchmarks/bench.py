@@ -22,9 +22,9 @@ from tests.benchmarks.corpus import Corpus, sampled
 from workers.config import Config, load_config
 from workers.engine.client import EngineClient
 from workers.engine.wire import EngineStatus
+from workers.lanes import UNACKED
 from workers.publish import Publisher
 from workers.records import read_record, record_key_of
-from workers.runs.hold import UNACKED
 from workers.runs.progress import progress
 from workers.runs.run import Plan, Progress
 from workers.runs.store import Runs

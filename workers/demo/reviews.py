@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pipelines.record import Record
 from workers.config import Config
+from workers.lanes import UNACKED
 from workers.records import read_records, record_keys
 from workers.runs.feeder import Feeder
 from workers.runs.packet import page_key, read_packet
@@ -77,7 +78,7 @@ def deep_records(storage: Storage, reviews: tuple[str, ...]) -> tuple[Record, ..
 def settled(config: Config) -> bool:
     """Whether no live segment waits or is in work: each of them has asked for its review by then."""
     with connect(config) as client:
-        return not client.llen("live") and not client.hlen("unacked")
+        return not client.llen("live") and not client.hlen(UNACKED)
 
 
 @contextmanager

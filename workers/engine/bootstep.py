@@ -20,6 +20,7 @@ import redis
 from celery import bootsteps
 
 from workers.config import Config
+from workers.engine import heartbeat
 from workers.engine.client import EngineClient
 from workers.engine.errors import EngineUnavailable
 from workers.engine.wire import EngineStatus
@@ -33,7 +34,6 @@ FAILED_STARTS = 2
 START_FAILED_EXIT_CODE = 3
 LONGEST_PAUSE_S = 30.0
 HEARTBEAT_S = 5
-HEARTBEAT_TTL_S = 20
 
 
 class EngineSupervisor:
@@ -124,10 +124,10 @@ class EngineSupervisor:
 
     def _publish(self, status: EngineStatus) -> None:
         """Tells the pool how the engine is; `liverisk status` reads it."""
-        beat = {"host": platform.node(), **status.model_dump(mode="json")}
+        said = {"host": platform.node(), **status.model_dump(mode="json")}
         try:
             with connect(self._config) as client:
-                client.set(f"liverisk:engine:{platform.node()}", json.dumps(beat), ex=HEARTBEAT_TTL_S)
+                heartbeat.beat(client, platform.node(), json.dumps(said))
         except redis.RedisError as error:
             logger.warning("engine heartbeat not published error=%s", type(error).__name__)
 

@@ -13,21 +13,21 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal, Protocol
 
-from pydantic import AwareDatetime, Field, ValidationError
+from pydantic import AwareDatetime, Field
 
-from pipelines.manifest import Profile, one_line
+from pipelines.manifest import Profile
 from pipelines.reexamine import Stage
 from pipelines.strict import Identifier, Sha256, Strict
 from workers.runs.diff_page import page
 from workers.runs.run import Change, Kind, Plan, Reason, Receipt, State
-from workers.runs.store import PREFIX, RunError, Runs
+from workers.runs.store import PREFIX, RunError, Runs, body_of
 from workers.runs.tallying import Counts, Left, StreamChanges, Tallying, counts, counts_by
 from workers.storage import ObjectMissing, Storage
 from workers.verdicts.show import printable
@@ -101,7 +101,7 @@ def write_diff(runs: Runs, plan: Plan) -> Diff:
         for path in (changes, left):
             runs.storage.put_file(f"{prefix}{path.name}", path, content_type="text/csv; charset=utf-8")
     runs.storage.put(f"{prefix}diff.html", page(diff).encode(), content_type="text/html; charset=utf-8")
-    runs.storage.put(f"{prefix}diff.json", _body(diff), content_type="application/json")
+    runs.storage.put(f"{prefix}diff.json", body_of(diff), content_type="application/json")
     return diff
 
 
@@ -130,20 +130,7 @@ def _asked(storage: Storage, run: str) -> tuple[Runs, Plan, State]:
 
 
 def _stored(storage: Storage, run: str) -> Diff | None:
-    key = f"{PREFIX}{run}/diff.json"
-    raw: bytes | None = None
-    with suppress(ObjectMissing):
-        raw = storage.get(key)
-    if raw is None:
-        return None
-    try:
-        return Diff.model_validate_json(raw)
-    except ValidationError as error:
-        raise RunError(f"{key}: unreadable ({one_line(error)})") from None
-
-
-def _body(diff: Diff) -> bytes:
-    return diff.model_dump_json(by_alias=True, exclude_none=True).encode()
+    return Runs(storage).read(f"{PREFIX}{run}/diff.json", Diff)
 
 
 def _gathered(runs: Runs, plan: Plan, state: State, changes: Path | None = None, left: Path | None = None) -> Diff:
@@ -161,10 +148,11 @@ def _gathered(runs: Runs, plan: Plan, state: State, changes: Path | None = None,
             for outcome, names in (("not examinable", receipt.unexaminable), ("kept", receipt.kept)):
                 for named in names:
                     to_left((outcome, named.stream_id, named.segment_id, _harmless(named.reason)))
-    return _diff(plan, state, tallying, latest if state == "finished" else None)
+    return summed_up(plan, state, tallying, latest if state == "finished" else None)
 
 
-def _diff(plan: Plan, state: State, found: Tallying, finished_at: AwareDatetime | None) -> Diff:
+def summed_up(plan: Plan, state: State, found: Tallying, finished_at: AwareDatetime | None) -> Diff:
+    """The diff of a run whose receipts were counted."""
     return Diff(
         schema="liverisk.diff",
         run=plan.run,

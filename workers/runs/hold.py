@@ -12,15 +12,13 @@ from typing import Literal, get_args
 
 import redis
 
-from workers.lanes import Lane
+from workers.lanes import UNACKED, Lane
 from workers.runs.messages import headers_of
 
 Held = Literal["paused", "cancelled"]
 HELD_KEY = "liverisk:held:"
 HELD_TTL_S = 24 * 3600
 """Messages that a dead worker had come back long before."""
-UNACKED = "unacked"
-"""Where the broker's transport keeps messages that were delivered and not yet acknowledged."""
 NEWS_KEY = "liverisk:news"
 """A list with at most one entry: something of some run was done or decided, so the feeder looks at once."""
 NEWS_TTL_S = 60

@@ -11,18 +11,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
 from pipelines.cards import CARDS_DIRECTORY, read_cards
-from pipelines.manifest import one_line
 from pipelines.record import Record
 from workers.records import RecordError, read_records
 from workers.runs.packet_page import packet_page
 from workers.runs.reviewed import Finding, Packet
 from workers.runs.run import Change, Plan, Receipt
 from workers.runs.side_by_side import SideBySide
-from workers.runs.store import PREFIX, NoSuchRun, RunError, Runs
-from workers.storage import ObjectMissing, Storage
+from workers.runs.store import PREFIX, NoSuchRun, RunError, Runs, body_of
+from workers.storage import Storage
 
 __all__ = ["Packet", "build_packet", "packet_key", "page_key", "read_packet", "write_packet"]
 
@@ -50,8 +47,7 @@ def write_packet(runs: Runs, plan: Plan, cards: Path = CARDS_DIRECTORY) -> Packe
     page = packet_page(packet, runs.storage).encode()
     # The page first: where there is a packet, both are whole.
     runs.storage.put(page_key(plan.run), page, content_type="text/html; charset=utf-8")
-    body = packet.model_dump_json(by_alias=True, exclude_none=True).encode()
-    if not runs.storage.put_once(packet_key(plan.run), body, content_type="application/json"):
+    if not runs.storage.put_once(packet_key(plan.run), body_of(packet), content_type="application/json"):
         return read_packet(runs.storage, plan.run)
     return packet
 
@@ -102,12 +98,7 @@ def build_packet(runs: Runs, plan: Plan, cards: Path = CARDS_DIRECTORY) -> Packe
 
 
 def _find(storage: Storage, run: str) -> Packet | None:
-    try:
-        return Packet.model_validate_json(storage.get(packet_key(run)))
-    except ObjectMissing:
-        return None
-    except ValidationError as error:
-        raise RunError(f"{packet_key(run)}: unreadable ({one_line(error)})") from None
+    return Runs(storage).read(packet_key(run), Packet)
 
 
 def _pairs(runs: Runs, plan: Plan) -> Iterator[tuple[Record | None, Record | None]]:

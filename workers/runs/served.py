@@ -8,10 +8,9 @@ from typing import Any
 
 import redis
 
+from workers.engine.heartbeat import beats
 from workers.runs.run import Plan
 
-ENGINE_KEY = "liverisk:engine:"
-"""Heartbeats, one a host."""
 SHOWN = 8
 """Characters of a digest that a person needs."""
 
@@ -43,10 +42,9 @@ def _served(beat: Mapping[str, Any], profile: str) -> dict[str, str]:
 def _beats(client: redis.Redis) -> list[dict[str, Any]]:
     """The heartbeats of engines that are ready; what cannot be read is none."""
     found = []
-    for key in client.scan_iter(match=f"{ENGINE_KEY}*", count=1000):
-        raw = client.get(key)
+    for raw in beats(client).values():
         try:
-            beat = json.loads(raw) if isinstance(raw, bytes) else None
+            beat = json.loads(raw)
         except ValueError:
             continue
         if isinstance(beat, dict) and beat.get("ready"):

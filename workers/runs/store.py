@@ -82,14 +82,14 @@ class Runs:
         return new
 
     def request(self, run: str) -> Request | None:
-        return self._read(f"{PREFIX}{run}/request.json", Request)
+        return self.read(f"{PREFIX}{run}/request.json", Request)
 
     def put_batch(self, run: str, batch: Batch) -> None:
         self._put(f"{PREFIX}{run}/batches/{batch.number:06d}.json", batch)
 
     def _batch(self, run: str, number: int) -> Batch:
         """`runs.batch(run, number)`: the planned segments; `RunError` when they are gone."""
-        found = self._read(f"{PREFIX}{run}/batches/{number:06d}.json", Batch)
+        found = self.read(f"{PREFIX}{run}/batches/{number:06d}.json", Batch)
         if found is None:
             raise RunError(f"{run}: batch {number} is gone")
         return found
@@ -100,7 +100,7 @@ class Runs:
         self.storage.put(f"{OPEN_PREFIX}{plan.run}", b"")
 
     def find_plan(self, run: str) -> Plan | None:
-        return self._read(f"{PREFIX}{run}/plan.json", Plan)
+        return self.read(f"{PREFIX}{run}/plan.json", Plan)
 
     def _plan(self, run: str) -> Plan:
         """`runs.plan(run)`: the plan; `NoSuchRun` when there is none."""
@@ -117,7 +117,7 @@ class Runs:
         return self.storage.exists(outcome_key(run, batch, index))
 
     def outcome(self, run: str, batch: int, index: int) -> Outcome | None:
-        return self._read(outcome_key(run, batch, index), Outcome)
+        return self.read(outcome_key(run, batch, index), Outcome)
 
     def examined(self, run: str, *, after: int = 0) -> Counter[int]:
         """Batch -> how many of its items have an outcome, of the batches above `after`."""
@@ -145,7 +145,7 @@ class Runs:
         return frozenset(int(key.removeprefix(prefix).removesuffix(".json")) for key in keys)
 
     def receipt(self, run: str, batch: int) -> Receipt | None:
-        return self._read(f"{PREFIX}{run}/receipts/{batch:06d}.json", Receipt)
+        return self.read(f"{PREFIX}{run}/receipts/{batch:06d}.json", Receipt)
 
     def _tally(self, run: str, batch: int) -> Tally:
         """`runs.tally(run, batch)`: the figures of a receipt that is there."""
@@ -159,7 +159,7 @@ class Runs:
         return self._put(f"{PREFIX}{run}/{name}.json", Mark(at=datetime.now(UTC), by=by))
 
     def marked(self, run: str, name: MarkName) -> Mark | None:
-        return self._read(f"{PREFIX}{run}/{name}.json", Mark)
+        return self.read(f"{PREFIX}{run}/{name}.json", Mark)
 
     def unpause(self, run: str) -> None:
         self.storage.delete(f"{PREFIX}{run}/paused.json")
@@ -180,10 +180,10 @@ class Runs:
         raise NoSuchRun(f"no run {run}; `liverisk rescan status` lists them")
 
     def _put(self, key: str, value: Strict) -> bool:
-        body = value.model_dump_json(by_alias=True, exclude_none=True).encode()
-        return self.storage.put_once(key, body, content_type="application/json")
+        return self.storage.put_once(key, body_of(value), content_type="application/json")
 
-    def _read(self, key: str, kind: type[Read]) -> Read | None:
+    def read(self, key: str, kind: type[Read]) -> Read | None:
+        """The checked object; None when there is none, `RunError` when it cannot be read."""
         raw: bytes | None = None
         with suppress(ObjectMissing):
             raw = self.storage.get(key)
@@ -193,6 +193,11 @@ class Runs:
             return kind.model_validate_json(raw)
         except ValidationError as error:
             raise RunError(f"{key}: unreadable ({one_line(error)})") from None
+
+
+def body_of(value: Strict) -> bytes:
+    """The bytes of an object of a run: JSON without what is absent."""
+    return value.model_dump_json(by_alias=True, exclude_none=True).encode()
 
 
 def outcome_key(run: str, batch: int, index: int) -> str:

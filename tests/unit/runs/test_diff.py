@@ -12,7 +12,7 @@ from jinja2 import UndefinedError
 from pipelines.policies import POLICIES_FILE, read_policies
 from pipelines.record import Severity
 from tests.records import START, verdict
-from workers.runs.diff import Diff
+from workers.runs.diff import Diff, summed_up
 from workers.runs.diff_page import page
 from workers.runs.pages import render
 from workers.runs.run import Change, ChangeKind, Named, Plan, Receipt, Standing
@@ -88,27 +88,7 @@ def diff_of(*receipts: Receipt) -> Diff:
         policies=policies,
         batches=(10,),
     )
-    return Diff(
-        schema="liverisk.diff",
-        **plan.model_dump(include={"run", "kind", "by", "reason", "selection", "profile", "created_at"}),
-        state="finished",
-        policy_digest=policies.digest,
-        titles={name: policy.title for name, policy in policies.policies.items()},
-        checkpoints={},
-        stages={},
-        selected=10,
-        recorded=found.recorded,
-        unexaminable=found.unexaminable.told(),
-        kept=found.kept.told(),
-        total=counts(found.total),
-        changed_segments=found.segments,
-        changed_streams=found.streams.count,
-        by_policy=counts_by(found.by_policy),
-        by_language=counts_by(found.by_language),
-        by_modality=counts_by(found.by_modality),
-        streams=found.streams.told(),
-        examples=tuple(found.examples.told()),
-    )
+    return summed_up(plan, "finished", found, None)
 
 
 def test_changes_are_counted_by_kind_policy_language_and_modality() -> None:
