@@ -52,7 +52,7 @@ clean: ## Remove .venv, build output and caches; .liverisk, where streams and ve
 # Constraints hold torch's version for every package that wants one; pip takes a CPU build of it where it is offered.
 $(STAMP): pyproject.toml constraints.txt | $(BIN)/pip
 	@echo "installing into $(VENV): some minutes the first time"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[embedded,dev]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[embedded,training,dev]"
 	@touch $@
 
 $(BIN)/pip:

@@ -95,7 +95,8 @@ def pull(chosen: Path | None, checkpoints: tuple[str, ...], all_embedded: bool) 
         wanted = [card for card in _cards(config).values() if _is_embedded(card)]
         wanted += [card for card in _chosen(config, checkpoints) if card not in wanted]
     else:
-        names = checkpoints or tuple(dict.fromkeys(slot.checkpoint for slot in config.slots.values()))
+        used = (name for slot in config.slots.values() for name in slot.checkpoints.values())
+        names = checkpoints or tuple(dict.fromkeys(used))
         wanted = _chosen(config, names)
     failures: list[str] = []
     for card in wanted:
