@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import unicodedata
+
+import opencc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.text.normalise import normalise
+from pipelines.text.normalise import is_invisible, normalise, simplify, strip_invisible
 
 
 @pytest.mark.parametrize(
@@ -43,3 +46,28 @@ def test_what_can_be_composed_after_a_hidden_character_is_gone_is_composed() -> 
 def test_normalising_twice_changes_nothing(text: str) -> None:
     once = normalise(text).text
     assert normalise(once).text == once
+
+
+@settings(deadline=None)
+@given(st.text(max_size=60))
+def test_text_that_can_be_printed_is_searched_for_invisible_characters_all_the_same(text: str) -> None:
+    assert strip_invisible(text) == "".join(c for c in text if c.isspace() or not is_invisible(c))
+
+
+@pytest.mark.parametrize(
+    "text", ["乾隆皇帝", "乾淨", "一目瞭然", "憑藉", "狼藉", "頭髮發財", "不瞭解", "龍鍾", "著名", "微信徵求"]
+)
+def test_simplifying_follows_the_phrases_of_opencc(text: str) -> None:
+    assert simplify(text) == opencc.OpenCC("t2s").convert(text)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.text(st.sampled_from("乾坤隆清皇帝一目瞭然了解凌藉以免口傷亡枕狼髮發財著龍鍾後台臺a1 ，"), max_size=12))
+def test_simplifying_is_that_of_opencc_character_for_character(text: str) -> None:
+    simplified = simplify(text)
+    assert (simplified, len(simplified)) == (opencc.OpenCC("t2s").convert(text), len(text))
+
+
+def test_every_traditional_character_is_simplified_as_opencc_does() -> None:
+    ideographs = "，".join(chr(code) for code in range(0x4E00, 0xA000, 7) if unicodedata.name(chr(code), ""))
+    assert simplify(ideographs) == opencc.OpenCC("t2s").convert(ideographs)
