@@ -90,7 +90,7 @@ def sounds(text: Aligned) -> tuple[tuple[Syllable, ...], ...]:
 def _syllables(piece: re.Match[str]) -> list[Syllable]:
     match piece.lastgroup:
         case "han":
-            return list(_spoken(piece))
+            return _spoken(piece)
         case "latin":
             return list(_spelt(piece))
         case "picture":
@@ -98,22 +98,20 @@ def _syllables(piece: re.Match[str]) -> list[Syllable]:
     return []
 
 
-def _spoken(piece: re.Match[str]) -> Iterator[Syllable]:
+def _spoken(piece: re.Match[str]) -> list[Syllable]:
     known = readings()
     word, first = piece[0], piece.start()
-    at = 0
-    while at < len(word):
-        sound = known.characters.get(word[at], "")
+    found: list[str] = []
+    while len(found) < len(word):
+        at = len(found)
         for length in known.lengths.get(word[at], ()):
-            phrase = known.phrases.get(word[at : at + length])
-            if phrase is not None:
-                for place, said in enumerate(phrase):
-                    yield Syllable(said, first + at + place, first + at + place + 1, latin=False)
-                at += length
+            said = known.phrases.get(word[at : at + length])
+            if said is not None:
+                found += said
                 break
         else:
-            yield Syllable(sound, first + at, first + at + 1, latin=False)
-            at += 1
+            found.append(known.characters.get(word[at], ""))
+    return [Syllable(sound, place, place + 1, False) for place, sound in enumerate(found, first)]
 
 
 def _spelt(piece: re.Match[str]) -> Iterator[Syllable]:
