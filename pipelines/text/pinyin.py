@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pipelines.text.aligned import Aligned
 from pipelines.text.lookalikes import HAN, LATIN
@@ -36,6 +36,8 @@ _PIECE = re.compile(
     rf"(?P<han>[{HAN}]+)|(?P<latin>[{LATIN}]+)|(?P<picture>[{''.join(_SOUND_OF_PICTURE)}])|(?P<gap>[ '’\-.·_])|.",
     re.DOTALL,
 )
+_PUNCTUATION = re.compile(r"[\s:,}]*")
+_LAST_COMMON_PLANE = "\uffff"
 _INTERJECTIONS = frozenset({"m", "n", "ng", "hm", "hng", "ê"})
 _ALONE_NO_PINYIN = frozenset("aeo")
 """As a word of its own a letter is English, Spanish or Portuguese before it is a syllable."""
@@ -144,25 +146,43 @@ def cut(letters: str) -> tuple[tuple[str, int], ...] | None:
 
 @functools.cache
 def readings() -> Readings:
-    """Read at first use: half a second of one core, and 4 MB that stay."""
+    """Read at first use: half a second of one core, and 13 MB that stay."""
     folder = data_folder()
     characters: dict[str, str] = {}
     syllables: set[str] = set()
-    for code, said in json.loads((folder / "pinyin_dict.json").read_bytes()).items():
+    for code, said in entries(folder / "pinyin_dict.json"):
+        character = chr(int(code))
         every = [_sound(reading) for reading in said.split(",")]
-        characters[chr(int(code))] = every[0]
-        if _is_common(chr(int(code))):
+        if character <= _LAST_COMMON_PLANE:
+            characters[character] = every[0]
+        if _is_common(character):
             syllables.update(every)
-    spoken = json.loads((folder / "phrases_dict.json").read_bytes())
-    phrases = _unusual({phrase: tuple(_sound(each[0]) for each in said) for phrase, said in spoken.items()}, characters)
+    phrases = _unusual(entries(folder / "phrases_dict.json"), characters)
     return Readings(characters, phrases, _lengths(phrases), frozenset(syllables - _INTERJECTIONS))
 
 
-def _unusual(phrases: dict[str, tuple[str, ...]], characters: dict[str, str]) -> dict[str, tuple[str, ...]]:
+def entries(path: Path) -> Iterator[tuple[str, Any]]:
+    """The pairs of the JSON object in a file, one by one: all at once they would take 50 MB, never given back."""
+    text = path.read_text(encoding="utf-8")
+    decode = json.JSONDecoder().raw_decode
+    at = text.index("{") + 1
+    while (start := _after_punctuation(text, at)) < len(text):
+        key, at = decode(text, start)
+        value, at = decode(text, _after_punctuation(text, at))
+        yield key, value
+
+
+def _after_punctuation(text: str, at: int) -> int:
+    match = _PUNCTUATION.match(text, at)
+    return match.end() if match else at
+
+
+def _unusual(spoken: Iterable[tuple[str, Any]], characters: dict[str, str]) -> dict[str, tuple[str, ...]]:
     """Phrases that are not read character for character, and those that hold one and are: 朝阳区 beside 朝阳."""
     unusual: dict[str, tuple[str, ...]] = {}
     usual: list[str] = []
-    for phrase, said in phrases.items():
+    for phrase, readings_of_each in spoken:
+        said = tuple([_sound(each[0]) for each in readings_of_each])
         if said == tuple([characters.get(character, "") for character in phrase]):
             usual.append(phrase)
         elif len(said) == len(phrase):
@@ -171,14 +191,13 @@ def _unusual(phrases: dict[str, tuple[str, ...]], characters: dict[str, str]) ->
     holding = [
         phrase
         for phrase in usual
-        if len(phrase) > 2
-        and any(
+        if any(
             phrase[place : place + length] in unusual
             for place, character in enumerate(phrase)
             for length in lengths.get(character, ())
         )
     ]
-    return unusual | {phrase: phrases[phrase] for phrase in holding}
+    return unusual | {phrase: tuple([characters[character] for character in phrase]) for phrase in holding}
 
 
 def _lengths(phrases: Iterable[str]) -> dict[str, tuple[int, ...]]:
