@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from pipelines import coverage as why
+from pipelines.banners import Banner, Sighting, banners_of
 from pipelines.frames import Chosen, error_of, frame_coverage, picture_of
 from pipelines.items import ScreenLine, ScreenText
 from pipelines.models import Models
@@ -13,9 +14,6 @@ from pipelines.record import Coverage, TextObservation
 from pipelines.segment import ExaminationSettings, Frame
 from pipelines.text.language import language_of
 from pipelines.text.normalise import normalise
-
-Shown = Mapping[str, Sequence[tuple[float, ScreenLine]]]
-"""Normalised text -> where it was read: the frame's time and the line."""
 
 
 def examine_screen(
@@ -31,9 +29,9 @@ def examine_screen(
     read = {i: r for i, r in zip(asked, results, strict=True) if isinstance(r, ScreenText)}
     failed = why.MODEL_FAILED if errors else None
     seen = frame_coverage(frames, chosen, set(errors), failed, next(iter(errors.values()), None))
-    shown = _shown(frames, chosen, read, settings)
+    shown = [_observation(banner) for banner in banners_of(_sightings(frames, chosen, read, settings))]
     # Clocks, scores and prices change in every frame and say nothing that a text model could judge.
-    worded = {key: places for key, places in shown.items() if any(character.isalpha() for character in key)}
+    worded = tuple(text for text in shown if any(map(str.isalpha, text.normalised)))
     if len(worded) < len(shown):
         seen = seen.model_copy(update={"skipped": {**seen.skipped, "no_letters": len(shown) - len(worded)}})
     unsure = sum(not _is_sure(line, settings) for result in read.values() for line in result.lines)
@@ -42,35 +40,33 @@ def examine_screen(
     unread = sum(result.unread for result in read.values())
     if unread and seen.status == "examined":
         seen = seen.model_copy(update={"status": "partly", "reason": why.SHED, "detail": f"{unread} lines"})
-    return tuple(_observation(key, places) for key, places in worded.items()), seen
+    return worded, seen
 
 
 def _is_sure(line: ScreenLine, settings: ExaminationSettings) -> bool:
     return bool(line.text) and line.confidence >= settings.min_screen_confidence
 
 
-def _shown(
+def _sightings(
     frames: Sequence[Frame], chosen: Chosen, read: Mapping[int, ScreenText], settings: ExaminationSettings
-) -> Shown:
-    """A frame that repeats another shows what that one shows."""
-    shown: dict[str, list[tuple[float, ScreenLine]]] = {}
+) -> Iterator[Sighting]:
+    """What was read with enough confidence. A frame that repeats another shows what that one shows."""
     for index, by in chosen.items():
         for line in read[by].lines if by in read else ():
             if _is_sure(line, settings):
-                shown.setdefault(normalise(line.text).text, []).append((frames[index].at_s, line))
-    return shown
+                yield Sighting(index, frames[index].at_s, line)
 
 
-def _observation(normalised: str, places: Sequence[tuple[float, ScreenLine]]) -> TextObservation:
-    best = max((line for _, line in places), key=lambda line: line.confidence)
+def _observation(banner: Banner) -> TextObservation:
+    first, last = banner.seen[0], banner.seen[-1]
     return TextObservation(
         source="screen",
-        at_s=places[0][0],
-        end_s=places[-1][0] if len(places) > 1 else None,
-        text=best.text,
-        normalised=normalised,
-        language=language_of(best.text),
-        confidence=round(best.confidence, 4),
-        repeats=len(places),
-        box=best.box,
+        at_s=first.at_s,
+        end_s=last.at_s if len(banner.seen) > 1 else None,
+        text=banner.words,
+        normalised=normalise(banner.words).text,
+        language=language_of(banner.words),
+        confidence=round(banner.confidence, 4),
+        repeats=len(banner.seen),
+        box=banner.box,
     )
