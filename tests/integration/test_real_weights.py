@@ -13,13 +13,17 @@ from PIL import Image, ImageDraw, ImageFont
 from pipelines.cards import CARDS_DIRECTORY, Session, read_card
 from pipelines.checkpoints import ensure
 from pipelines.decode import decode_audio, decode_image
+from pipelines.frames import without_near_duplicates
 from pipelines.items import Clip, Line, Picture, Scores, ScreenText, Transcript
 from pipelines.kinds import load
 from pipelines.models import Model
+from pipelines.screen import examine_screen
+from pipelines.segment import ExaminationSettings, Frame
 from pipelines.text.normalise import normalise
+from tests.functions import Functions
 from workers.config import Config
 
-SCREEN_TEXT = Path(__file__).parents[1] / "data" / "screen_text.png"
+DRAWN = Path(__file__).parents[1] / "data"
 
 
 @cache
@@ -99,8 +103,26 @@ def test_silence_and_noise_hold_no_speech(loudness: float) -> None:
 
 
 def test_chinese_and_latin_banners_are_read_exactly() -> None:
-    picture = decode_image(SCREEN_TEXT.read_bytes(), max_side_px=640)
+    picture = decode_image((DRAWN / "screen_text.png").read_bytes(), max_side_px=640)
     assert read(picture) == ["加微信领红包", "每天赚三千元", "Telegram 8888"]
+
+
+def test_columns_stacked_letters_lines_that_run_upwards_and_hollow_letters_are_read_exactly() -> None:
+    picture = decode_image((DRAWN / "screen_columns.png").read_bytes(), max_side_px=640)
+    assert read(picture) == ["加微信领红包", "VX688", "add me on telegram", "全场五折"]
+
+
+def test_a_ticker_is_read_as_one_sentence_over_the_frames_that_show_its_parts() -> None:
+    strip = decode_image((DRAWN / "screen_ticker.png").read_bytes(), max_side_px=4000).pixels
+    canvas = np.full((3, 360, 640, 3), 60, dtype=np.uint8)
+    for picture, start in zip(canvas, (0, 300, 600), strict=True):
+        picture[280:344] = strip[:, start : start + 640]
+    frames = [Frame(2.0 * index, Picture(picture)) for index, picture in enumerate(canvas)]
+    reader = Functions(ocr=lambda item: model("pp-ocrv6", "onnx").predict([item])[0])
+    settings = ExaminationSettings()
+    (text,), _ = examine_screen(frames, without_near_duplicates(frames, settings), reader, settings)
+    assert text.text == "本直播间只送不卖关注主播加微信领取红包福利先到先得明天继续"
+    assert text.repeats == 3
 
 
 def test_latin_letters_of_a_plain_font_are_read() -> None:

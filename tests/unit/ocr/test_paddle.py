@@ -6,10 +6,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from rapidocr.ch_ppocr_rec import TextRecInput
 
 from pipelines.cards import CardError
 from pipelines.items import Failure, Picture, ScreenText
 from pipelines.kinds import load
+from pipelines.ocr.columns import from_top_left, is_tall
 from pipelines.ocr.paddle import ScreenReader
 from tests import tiny_checkpoints as tiny
 
@@ -60,6 +62,82 @@ def test_a_line_that_was_found_and_read_as_nothing_stays_in_sight(tmp_path: Path
     found = wordless.predict([frame(1)])[0]
     assert isinstance(found, ScreenText)
     assert [line.text for line in found.lines] == [""]
+
+
+def columns(*boxes: tuple[int, int, int, int]) -> Picture:
+    """Black, with white boxes of (left, top, width, height)."""
+    pixels = np.zeros((640, 320, 3), dtype=np.uint8)
+    for left, top, width, height in boxes:
+        pixels[top : top + height, left : left + width] = 255
+    return Picture(pixels)
+
+
+def reader(folder: Path, *readings: tuple[str, float]) -> tuple[ScreenReader, list[int]]:
+    """A reader whose recogniser says these one after the other, and how many crops it was given each time."""
+    tiny.screen_reader(folder)
+    loaded = load(tiny.card_of("screen-text", ("onnx",)), folder, device="cpu", threads=1)
+    assert isinstance(loaded, ScreenReader)
+    left, asked = list(readings), list[int]()
+
+    def recogniser(given: TextRecInput) -> SimpleNamespace:
+        asked.append(len(given.img))
+        said = [left.pop(0) for _ in given.img]
+        return SimpleNamespace(txts=[text for text, _ in said], scores=[score for _, score in said])
+
+    return replace(loaded, recogniser=recogniser), asked
+
+
+def texts(found: object) -> list[str]:
+    assert isinstance(found, ScreenText)
+    return [line.text for line in found.lines]
+
+
+def test_a_column_read_with_doubt_is_read_upside_down_too_and_the_surer_reading_stays(tmp_path: Path) -> None:
+    turned, asked = reader(tmp_path, ("u!", 0.5), ("in", 0.99))
+    assert texts(turned.predict([columns((100, 100, 30, 200))])[0]) == ["in"]
+    kept, _ = reader(tmp_path, ("in", 0.85), ("u!", 0.4))
+    assert texts(kept.predict([columns((100, 100, 30, 200))])[0]) == ["in"]
+    assert asked == [1, 1]
+
+
+def test_a_column_read_surely_and_a_line_read_with_doubt_are_read_once(tmp_path: Path) -> None:
+    sure, asked = reader(tmp_path, ("down", 0.95), ("line", 0.5))
+    assert sorted(texts(sure.predict([columns((40, 100, 30, 200), (120, 120, 150, 30))])[0])) == ["down", "line"]
+    assert asked == [2]
+
+
+def test_characters_that_stand_on_one_another_are_one_text(tmp_path: Path) -> None:
+    stacked, _ = reader(tmp_path, ("V", 0.9), ("X", 0.8), ("8", 1.0))
+    found = stacked.predict([columns((100, 100, 30, 30), (100, 150, 30, 30), (100, 200, 30, 30))])[0]
+    assert isinstance(found, ScreenText)
+    (line,) = found.lines
+    assert line.text == "VX8"
+    assert line.confidence == pytest.approx(0.9)
+    assert line.box == pytest.approx((100 / 320, 100 / 640, 130 / 320, 230 / 640), abs=0.05)
+
+
+def test_columns_side_by_side_are_texts_of_their_own(tmp_path: Path) -> None:
+    two, _ = reader(tmp_path, ("a", 0.99), ("b", 0.99), ("c", 0.99), ("d", 0.99))
+    boxes = [(left, top, 30, 30) for top in (100, 150) for left in (60, 160)]
+    assert texts(two.predict([columns(*boxes)])[0]) == ["ac", "bd"]
+
+
+@pytest.mark.parametrize("lower", [(100, 230, 30, 30), (140, 150, 30, 30)], ids=["far below", "beside it"])
+def test_characters_apart_stay_apart(tmp_path: Path, lower: tuple[int, int, int, int]) -> None:
+    apart, _ = reader(tmp_path, ("a", 0.99), ("b", 0.99))
+    assert texts(apart.predict([columns((100, 100, 30, 30), lower)])[0]) == ["a", "b"]
+
+
+def test_lines_of_words_under_one_another_stay_apart(tmp_path: Path) -> None:
+    lines, _ = reader(tmp_path, ("first line", 0.99), ("second line", 0.99))
+    found = lines.predict([columns((60, 100, 150, 30), (60, 150, 150, 30))])[0]
+    assert texts(found) == ["first line", "second line"]
+
+
+def test_a_leaning_column_is_cut_out_from_its_upper_left_corner() -> None:
+    leaning = np.array([[9, 1605], [90, 32], [144, 34], [63, 1607]], dtype=np.float32)
+    assert from_top_left(leaning).tolist() == [[90, 32], [144, 34], [63, 1607], [9, 1605]]
+    assert is_tall(from_top_left(leaning))
 
 
 def test_a_frame_too_small_to_search_is_a_failure_and_not_textless(tmp_path: Path) -> None:
