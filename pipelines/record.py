@@ -7,6 +7,7 @@ scores, original text with offsets, and which frame another one was judged by.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal, get_args
 
 from pydantic import AwareDatetime, Field
@@ -33,6 +34,14 @@ Stage = Literal["frames", "speech", "screen", "text"]
 """What can run again by itself. `text` scores stored transcript, on-screen text and chat anew."""
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
+LEXICON = "lexicon"
+"""Among a record's checkpoints: the lexicons that its texts were read with. No engine serves them."""
+
+
+def _is_nothing(value: object) -> bool:
+    """Whether a field adds nothing to a stored record, and is left out of it."""
+    return not value
+
 
 class FrameObservation(Strict):
     """What the vision slots said of one frame; `scores` is slot -> native label -> native score.
@@ -55,13 +64,47 @@ class SpeechObservation(Strict):
     language_probability: float
     language_from: LanguageFrom
     speech_s: float
+    chain: tuple[str, ...] = Field(
+        default=(), exclude_if=_is_nothing, description="steps between what was heard and the spans' text"
+    )
+
+
+def by_sound(chain: Collection[str]) -> bool:
+    """Whether only its sound speaks for a hit: it is neither the term nor another spelling of it."""
+    return "variant" not in chain and ("sound" in chain or "pinyin" in chain)
+
+
+class Hit(Strict):
+    """One term of a lexicon, found in one text. `start` and `end` are offsets into the text as it was written.
+
+    `surface` is what stands there: the term, another word for it, or what is taken for it. `chain` has the steps from
+    there to the term: those that undid a disguise, then `variant` for another spelling, `sound` for characters of the
+    same sound, `pinyin` for a sound typed in Latin letters. `strength` is the probability that it is about the policy
+    if it means the term; whether one that needs context counts, fusion decides.
+    """
+
+    term: str
+    policy: str
+    surface: str
+    start: int = Field(ge=0)
+    end: int = Field(ge=0)
+    chain: tuple[str, ...] = Field(default=(), exclude_if=_is_nothing)
+    strength: float = Field(gt=0, lt=1)
+    needs_context: bool = False
+
+    @property
+    def by_sound(self) -> bool:
+        """Whether only its sound speaks for it."""
+        return by_sound(self.chain)
 
 
 class TextObservation(Strict):
     """One piece of text from any source, with the native scores of each text slot.
 
-    `text` is the original; `normalised` is what was matched and scored. Repeated chat is one observation
-    with `repeats` > 1 and the number of distinct `users`; banners seen on several frames likewise.
+    `text` is the original; `normalised` is what was scored, and so is `unmasked`, the same with its disguises undone,
+    where that differs: of both scores of a label the higher stands. Repeated chat is one observation with `repeats` > 1
+    and the number of distinct `users`; banners seen on several frames likewise. `joined` is the number of chat lines
+    that this text is made of, when it is a join; its lines are there, too, so it adds nothing to coverage.
     `confidence` is that of the recogniser (1.0 for chat); a score is absent when its slot failed.
     """
 
@@ -77,6 +120,9 @@ class TextObservation(Strict):
     repeats: int = 1
     box: tuple[float, float, float, float] | None = None
     error: str | None = None
+    unmasked: str | None = None
+    hits: tuple[Hit, ...] = Field(default=(), exclude_if=_is_nothing)
+    joined: int = Field(default=0, ge=0, exclude_if=_is_nothing)
 
 
 class Coverage(Strict):
@@ -117,7 +163,10 @@ class Observations(Strict):
 
 
 class Evidence(Strict):
-    """One reason for a verdict: one item, as one policy sees it. `modality` may be a source unknown to fusion."""
+    """One reason for a verdict: one item, as one policy sees it. `modality` may be a source unknown to fusion.
+
+    Of a lexicon's hit `label` is `lexicon/` and the term, `surface` what stands in the text, `chain` how they meet.
+    """
 
     modality: str
     at_s: float
@@ -128,6 +177,9 @@ class Evidence(Strict):
     weight: float = 1.0
     users: int = Field(default=0, description="distinct users behind it; each counts at their strongest item only")
     repeats: int = Field(default=1, description="how often it was seen: pasted chat lines, banners over frames")
+    joined: int = Field(default=0, exclude_if=_is_nothing, description="chat lines of one user that were read as one")
+    surface: str | None = None
+    chain: tuple[str, ...] = Field(default=(), exclude_if=_is_nothing)
 
 
 class Contribution(Strict):
