@@ -21,7 +21,8 @@ from pipelines.models import DeadlinePassed, Models
 from pipelines.record import MODALITIES, Coverage, Modality, Observations, SpeechObservation, TextObservation
 from pipelines.screen import examine_screen
 from pipelines.segment import ExaminationSettings, Segment
-from pipelines.text_scores import lessened, score_texts
+from pipelines.text.lexicon import Lexicon
+from pipelines.text_scores import checkpoints_of, lessened, read_texts, score_texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +50,20 @@ def examine(
     *,
     language: str | None = None,
     modalities: Collection[Modality] = MODALITIES,
+    lexicon: Lexicon | None = None,
 ) -> Examination:
     """Everything the models say about the segment. Raises only what makes the whole segment start again.
 
     `language` is what the stream was last heard to speak; it spares detecting it again. Of modalities that are
-    not asked for, observations and coverage say nothing.
+    not asked for, observations and coverage say nothing. `lexicon` None: texts are scored, and no terms looked for.
     """
     segment = replace(segment, frames=at_most(settings.max_frames, segment.frames))
     chosen = without_near_duplicates(segment.frames, settings)
     stages: dict[Modality, Callable[[], Finding]] = {
         "frames": lambda: _frames(segment, chosen, models),
-        "speech": lambda: _speech(segment, language, models, settings),
-        "screen": lambda: _screen(segment, chosen, models, settings),
-        "chat": lambda: _chat(segment, models),
+        "speech": lambda: _with_scores(_speech(segment, language, models, settings), models, lexicon),
+        "screen": lambda: _with_scores(_screen(segment, chosen, models, settings), models, lexicon),
+        "chat": lambda: _with_scores(_chat(segment), models, lexicon),
     }
     with ThreadPoolExecutor(len(stages), thread_name_prefix="stage") as pool:
         running = {name: pool.submit(_timed, stage) for name, stage in stages.items() if name in modalities}
@@ -72,7 +74,7 @@ def examine(
         speech=findings["speech"].speech if "speech" in findings else None,
         texts=tuple(text for finding in findings.values() for text in finding.texts),
         coverage={name: with_gaps(name, finding.coverage, segment.manifest) for name, finding in findings.items()},
-        checkpoints=dict(models.checkpoints),
+        checkpoints=checkpoints_of(models, lexicon),
     )
     return Examination(observations, {name: round(ms, 1) for name, (_, ms) in done.items()})
 
@@ -132,28 +134,28 @@ def _frames(segment: Segment, chosen: Chosen, models: Models) -> Finding:
 
 def _speech(segment: Segment, language: str | None, models: Models, settings: ExaminationSettings) -> Finding:
     speech, texts, seen = examine_speech(segment, language, models, settings)
-    return _scored(Finding(seen, texts, speech=speech), models)
+    return Finding(seen, texts, speech=speech)
 
 
 def _screen(segment: Segment, chosen: Chosen, models: Models, settings: ExaminationSettings) -> Finding:
     if "ocr" not in models.checkpoints or not settings.screen_text:
         return Finding(Coverage(status="not", reason=why.NO_MODEL, total=len(segment.frames)))
     texts, seen = examine_screen(segment.frames, chosen, models, settings)
-    return _scored(Finding(seen, texts), models)
+    return Finding(seen, texts)
 
 
-def _chat(segment: Segment, models: Models) -> Finding:
+def _chat(segment: Segment) -> Finding:
     if problem := segment.problems.get("chat"):
         return Finding(problem)
     if not segment.chat:
         return Finding(Coverage(status="examined", reason=why.NO_INPUT))
     texts, skipped = group_chat(segment.chat)
     total = len(segment.chat)
-    return _scored(Finding(Coverage(status="examined", examined=total, total=total, skipped=skipped), texts), models)
+    return Finding(Coverage(status="examined", examined=total, total=total, skipped=skipped), texts)
 
 
-def _scored(finding: Finding, models: Models) -> Finding:
-    """The finding with its texts scored by every text slot; a slot that fails is named in the coverage."""
-    texts, losses = score_texts(finding.texts, models)
+def _with_scores(finding: Finding, models: Models, lexicon: Lexicon | None) -> Finding:
+    """The finding with its texts read and scored by every text slot; a slot that fails is named in the coverage."""
+    texts, losses = score_texts(read_texts(finding.texts, lexicon), models)
     seen = lessened(finding.coverage, range(len(texts)), texts, losses)
     return replace(finding, texts=texts, coverage=seen)

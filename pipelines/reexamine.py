@@ -16,10 +16,21 @@ from pipelines.heard import speech_coverage
 from pipelines.items import CheckpointRef
 from pipelines.manifest import AudioRef, Profile, SegmentManifest
 from pipelines.models import Models
-from pipelines.record import STAGES, Coverage, Modality, Observations, Record, Stage, TextObservation, TextSource
+from pipelines.record import (
+    LEXICON,
+    STAGES,
+    Coverage,
+    Modality,
+    Observations,
+    Record,
+    Stage,
+    TextObservation,
+    TextSource,
+)
 from pipelines.segment import ExaminationSettings, Segment
+from pipelines.text.lexicon import Lexicon
 from pipelines.text.normalise import normalise
-from pipelines.text_scores import lessened, score_texts, was_lessened
+from pipelines.text_scores import checkpoints_of, lessened, read_texts, score_texts, was_lessened
 
 __all__ = ["MEDIA_EXPIRED", "STAGES", "Reexamination", "Stage", "manifest_of", "reexamine"]
 
@@ -41,18 +52,24 @@ class Reexamination:
 
 
 def reexamine(
-    source: Record, segment: Segment | None, stages: Collection[Stage], models: Models, settings: ExaminationSettings
+    source: Record,
+    segment: Segment | None,
+    stages: Collection[Stage],
+    models: Models,
+    settings: ExaminationSettings,
+    *,
+    lexicon: Lexicon | None = None,
 ) -> Reexamination:
     """The source's observations with those of `stages` made anew, each slot's by one checkpoint.
 
-    `text` scores every stored text anew, normalised anew from what was written; so does a stage that brings new
-    texts when the text slots are filled by other checkpoints than the record's. `segment` needs the media that the
-    stages look at, and may be None when they look at none.
+    `text` reads and scores every stored text anew, normalised anew from what was written; so does a stage that brings
+    new texts when the text slots are filled by other checkpoints than the record's, or the lexicon is another.
+    `segment` needs the media that the stages look at, and may be None when they look at none.
     """
     wanted = [modality for stage, modality in FROM_MEDIA.items() if stage in stages]
     reused = _expired(segment, wanted)
     ran = [modality for modality in wanted if modality not in reused]
-    new = _seen_anew(source, segment, ran, models, settings)
+    new = _seen_anew(source, segment, ran, models, settings, lexicon)
     old = source.observations
     texts = [text for text in old.texts if text.source not in ran]
     coverage = {modality: seen for modality, seen in old.coverage.items() if modality not in ran}
@@ -61,15 +78,16 @@ def reexamine(
     rescored = "text" in stages or (bool(new.observations.texts) and others)
     if rescored:
         started = time.monotonic()
-        texts, coverage = _scored_anew(source, texts, coverage, models)
+        texts, coverage = _scored_anew(source, texts, coverage, models, lexicon)
         stage_ms["text"] = round((time.monotonic() - started) * 1000, 1)
     texts += new.observations.texts
+    done = {*ran, *(("text",) if rescored else ())}
     observations = Observations(
         frames=new.observations.frames if "frames" in ran else old.frames,
         speech=new.observations.speech if "speech" in ran else old.speech,
         texts=tuple(text for source in TEXT_SOURCES for text in texts if text.source == source),
         coverage={**coverage, **new.observations.coverage},
-        checkpoints=_checkpoints(old.checkpoints, models.checkpoints, {*ran, *(("text",) if rescored else ())}),
+        checkpoints=_checkpoints(old.checkpoints, checkpoints_of(models, lexicon), done),
     )
     return Reexamination(observations, stage_ms, reused)
 
@@ -94,12 +112,18 @@ def manifest_of(record: Record, run: str, profile: Profile) -> SegmentManifest:
 
 
 def stage_of(slot: str) -> Stage | None:
-    """The stage that asks a slot; None for a slot that no stage asks."""
+    """The stage that asks a slot, or reads texts with the lexicon; None for a slot that no stage asks."""
     kind = slot.partition(".")[0]
     return _STAGE_OF_KIND.get(kind)
 
 
-_STAGE_OF_KIND: Mapping[str, Stage] = {"vision": "frames", "speech": "speech", "ocr": "screen", "text": "text"}
+_STAGE_OF_KIND: Mapping[str, Stage] = {
+    "vision": "frames",
+    "speech": "speech",
+    "ocr": "screen",
+    "text": "text",
+    LEXICON: "text",
+}
 
 
 def _expired(segment: Segment | None, wanted: Sequence[Modality]) -> dict[Modality, str]:
@@ -117,24 +141,33 @@ def _expired(segment: Segment | None, wanted: Sequence[Modality]) -> dict[Modali
 
 
 def _seen_anew(
-    source: Record, segment: Segment | None, ran: Sequence[Modality], models: Models, settings: ExaminationSettings
+    source: Record,
+    segment: Segment | None,
+    ran: Sequence[Modality],
+    models: Models,
+    settings: ExaminationSettings,
+    lexicon: Lexicon | None,
 ) -> Examination:
     """Speech is heard in the language that the stream was known to speak then, if it was."""
     if segment is None or not ran:
-        return Examination(Observations(coverage={}, checkpoints=dict(models.checkpoints)), {})
+        return Examination(Observations(coverage={}, checkpoints=checkpoints_of(models, lexicon)), {})
     spoken = source.observations.speech
     known = spoken.language if spoken is not None and spoken.language_from == "stream" else None
-    return examine(segment, models, settings, language=known, modalities=ran)
+    return examine(segment, models, settings, language=known, modalities=ran, lexicon=lexicon)
 
 
 def _scored_anew(
-    source: Record, texts: Sequence[TextObservation], coverage: Mapping[Modality, Coverage], models: Models
+    source: Record,
+    texts: Sequence[TextObservation],
+    coverage: Mapping[Modality, Coverage],
+    models: Models,
+    lexicon: Lexicon | None,
 ) -> tuple[list[TextObservation], dict[Modality, Coverage]]:
-    """Stored texts with new scores, and what the coverage of their modalities is by that."""
+    """Stored texts with new hits and scores, and what the coverage of their modalities is by that."""
     bare = [
         text.model_copy(update={"normalised": normalise(text.text).text, "scores": {}, "error": None}) for text in texts
     ]
-    scored, losses = score_texts(bare, models)
+    scored, losses = score_texts(read_texts(bare, lexicon), models)
     seen: dict[Modality, Coverage] = {}
     for modality, stored in coverage.items():
         own = [index for index, text in enumerate(scored) if text.source == modality]

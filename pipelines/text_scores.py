@@ -1,4 +1,7 @@
-"""Texts of one segment, scored by every text slot, and what it means for coverage where a score is lacking."""
+"""Texts of one segment, read with the lexicon and scored by every text slot, and what a lacking score means.
+
+A text slot is asked about both views of a text: as it was normalised, and with its disguises undone.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from pipelines import coverage as why
-from pipelines.items import Failure, Line, Scores
+from pipelines.items import CheckpointRef, Failure, Line, Result, Scores
 from pipelines.models import DeadlinePassed, Models
-from pipelines.record import Coverage, TextObservation
+from pipelines.record import LEXICON, Coverage, TextObservation
+from pipelines.text.lexicon import Lexicon, unmasked
 
 SLOTS = "text."
 """What the name of a slot begins with that scores texts."""
@@ -23,10 +27,24 @@ class Loss:
     texts: frozenset[int]
 
 
+def checkpoints_of(models: Models, lexicon: Lexicon | None) -> dict[str, CheckpointRef]:
+    """Slot -> what made the observations; the lexicon stands beside the models' slots."""
+    return {**models.checkpoints, **({LEXICON: lexicon.ref} if lexicon is not None else {})}
+
+
+def read_texts(texts: Sequence[TextObservation], lexicon: Lexicon | None) -> tuple[TextObservation, ...]:
+    """The texts with their second view and the lexicon's hits, both made anew; without a lexicon there are no hits."""
+    return tuple(_read(text, lexicon) for text in texts)
+
+
 def score_texts(
     texts: Sequence[TextObservation], models: Models
 ) -> tuple[tuple[TextObservation, ...], tuple[Loss, ...]]:
-    """The texts with the scores of every text slot, and what each slot left out. A failed text keeps the error."""
+    """The texts with the scores of every text slot, and what each slot left out. A failed text keeps the error.
+
+    Of a text with a second view each label has the higher score of the two. It fails when either fails: what a
+    disguise hides would otherwise count as looked at.
+    """
     slots = [slot for slot in models.checkpoints if slot.startswith(SLOTS)]
     everything = frozenset(range(len(texts)))
     if not texts:
@@ -35,12 +53,18 @@ def score_texts(
         return tuple(texts), (Loss(None, why.NO_MODEL, everything),)
     scored = list(texts)
     losses: list[Loss] = []
+    again = [index for index, text in enumerate(texts) if text.unmasked is not None]
+    lines = [Line(text.normalised) for text in texts]
+    lines += [Line(texts[index].unmasked or "") for index in again]
     for slot in slots:
         try:
-            results = models.ask(slot, [Line(text.normalised) for text in texts])
+            answers = models.ask(slot, lines)
         except DeadlinePassed:
             losses.append(Loss(slot, why.DEADLINE, everything))
             continue
+        results = list(answers[: len(texts)])
+        for index, answer in zip(again, answers[len(texts) :], strict=True):
+            results[index] = _higher(results[index], answer)
         failed = frozenset(index for index, result in enumerate(results) if not isinstance(result, Scores))
         losses.append(Loss(slot, why.MODEL_FAILED, failed))
         scored = [_scored(text, slot, result) for text, result in zip(scored, results, strict=True)]
@@ -59,7 +83,7 @@ def lessened(
     if not lost:
         return seen
     worst, _ = max(zip(losses, lacking, strict=True), key=lambda pair: len(pair[1]))
-    share = sum(texts[index].repeats for index in own if index not in lost) / sum(texts[i].repeats for i in own)
+    share = sum(_lines(texts[index]) for index in own if index not in lost) / sum(_lines(texts[i]) for i in own)
     return seen.model_copy(
         update={
             "status": "partly" if share else "not",
@@ -74,6 +98,24 @@ def was_lessened(seen: Coverage, texts: int) -> bool:
     """Whether this coverage of a modality with so many texts is what `lessened` made of another."""
     by_slot = seen.reason in (why.MODEL_FAILED, why.DEADLINE) and (seen.detail or "").startswith(SLOTS)
     return texts > 0 and (by_slot or seen.reason == why.NO_MODEL)
+
+
+def _lines(text: TextObservation) -> int:
+    """A join's lines are there by themselves, too."""
+    return 0 if text.joined else text.repeats
+
+
+def _read(text: TextObservation, lexicon: Lexicon | None) -> TextObservation:
+    if lexicon is None:
+        return text.model_copy(update={"hits": (), "unmasked": unmasked(text.text)})
+    reading = lexicon.read(text.text)
+    return text.model_copy(update={"hits": reading.hits, "unmasked": reading.unmasked})
+
+
+def _higher(first: Result, second: Result) -> Result:
+    if not isinstance(first, Scores) or not isinstance(second, Scores):
+        return second if isinstance(first, Scores) else first
+    return Scores(labels={name: max(score, second.labels.get(name, score)) for name, score in first.labels.items()})
 
 
 def _scored(text: TextObservation, slot: str, result: object) -> TextObservation:

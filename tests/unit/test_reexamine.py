@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -15,6 +16,8 @@ from pipelines.manifest import Gap, parse_manifest
 from pipelines.record import MODALITIES, STAGES, Coverage, Observations, Processing, Record, Stage
 from pipelines.reexamine import MEDIA_EXPIRED, Reexamination, manifest_of, reexamine
 from pipelines.segment import ExaminationSettings, Frame, Segment
+from pipelines.text.lexicon import Lexicon
+from pipelines.text.lexicon_file import Entries, Entry
 from tests.functions import Answer, Functions, frame, late, models, reads, says, segment
 
 LIVE = ExaminationSettings()
@@ -268,3 +271,47 @@ def test_a_records_manifest_names_its_media_for_the_new_run_and_no_chat() -> Non
     assert parse_manifest(manifest.as_message()) == manifest
     assert manifest == what.manifest.model_copy(update={"run": "review-1", "profile": "deep"})
     assert manifest.chat is None
+
+
+def terms(*names: str) -> Lexicon:
+    found = (Entry(policy="scam", language="en", term=name, strength=0.6) for name in names)
+    return Lexicon(Entries(entries=tuple(found)))
+
+
+def found_terms(observations: Observations) -> list[str]:
+    return [hit.term for text in observations.texts for hit in text.hits]
+
+
+def test_texts_are_read_anew_with_todays_lexicon_without_any_media() -> None:
+    before, today = terms("pay first"), terms("big sale")
+    source = record(whole(), examine(whole(), talking(), LIVE, lexicon=before).observations)
+    assert found_terms(source.observations) == ["pay first"]
+    seen = reexamine(source, None, ["text"], talking(), LIVE, lexicon=today).observations
+    assert found_terms(seen) == ["big sale"]
+    assert seen.checkpoints["lexicon"] == today.ref
+
+
+def test_new_words_read_with_another_lexicon_have_all_texts_read_with_it() -> None:
+    source = record(whole(), examine(whole(), talking(), LIVE, lexicon=terms("pay first")).observations)
+    what = replace(whole(), chat=None)
+    today = terms("hello there", "big sale")
+    seen = reexamine(source, what, ["speech"], talking(), LIVE, lexicon=today).observations
+    assert found_terms(seen) == ["hello there", "big sale"]
+    assert seen.checkpoints["lexicon"] == today.ref
+
+
+def test_a_stage_that_reads_no_text_leaves_hits_and_lexicon_as_they_were() -> None:
+    before = terms("pay first")
+    source = record(whole(), examine(whole(), talking(), LIVE, lexicon=before).observations)
+    what = replace(whole(), chat=None)
+    seen = reexamine(source, what, ["frames"], talking(), LIVE, lexicon=terms("big sale")).observations
+    assert found_terms(seen) == ["pay first"]
+    assert seen.checkpoints["lexicon"] == before.ref
+
+
+def test_a_record_from_before_there_were_lexicons_is_read() -> None:
+    stored = json.loads(record(whole()).model_dump_json(by_alias=True))
+    for text in stored["observations"]["texts"]:
+        assert "hits" not in text
+        del text["unmasked"]
+    assert Record.model_validate(stored).observations.texts[0].unmasked is None
