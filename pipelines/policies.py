@@ -107,6 +107,12 @@ class Fusion(Strict):
     user_gain: float = Field(default=0.5, ge=0, description="log-odds per doubling of distinct chat users")
     user_cap: int = Field(default=16, ge=1, description="more distinct users than this add nothing")
     default_weight: float = Field(default=1.0, ge=0, le=1.5, description="weight of a source that is not a modality")
+    hit_context: float = Field(
+        default=0.15, gt=0, lt=1, description="a lexicon's hit that needs context counts where a model says so much"
+    )
+    hit_neighbours_s: float = Field(
+        default=30, ge=0, description="or where another term of its policy stands within so many seconds"
+    )
     window_s: float = Field(default=300, gt=0, description="how far back in the stream a verdict looks")
     deep_window_s: float = Field(default=900, gt=0, description="the same for the profile `deep`")
     evidence_kept: int = Field(default=5, ge=1, le=50, description="items shown per verdict")

@@ -1,4 +1,4 @@
-"""From what the models said to evidence: each item as each policy sees it, in calibrated probabilities."""
+"""From what the models said and the lexicon found to evidence: each item as each policy sees it, calibrated."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipelines.cards import Label
+from pipelines.fusion.hits import counting
 from pipelines.fusion.log_odds import DIGITS
 from pipelines.items import CheckpointRef
-from pipelines.record import Evidence, FrameObservation, Observations, TextObservation
+from pipelines.policies import Fusion
+from pipelines.record import LEXICON, Evidence, FrameObservation, Hit, Observations, TextObservation
 
 LabelsByCheckpoint = Mapping[str, Mapping[str, Label]]
 """Checkpoint id -> native label -> what the card says it means."""
@@ -19,10 +21,12 @@ class UnknownCheckpoint(LookupError):
     """Scores whose card is missing mean nothing; leaving them out would read as clean."""
 
 
-def evidence_of(observations: Observations, labels: LabelsByCheckpoint) -> Mapping[str, tuple[Evidence, ...]]:
+def evidence_of(
+    observations: Observations, labels: LabelsByCheckpoint, fusion: Fusion
+) -> Mapping[str, tuple[Evidence, ...]]:
     """Policy -> its evidence, in the order of the items: one per frame and one per text.
 
-    Where several labels or slots speak for one policy about the same item, the strongest speaks. Every scored
+    Where several labels, slots or terms speak for one policy about the same item, the strongest speaks. Every scored
     item is there, also those that speak against: pooling needs them. Raises `UnknownCheckpoint`.
     """
     reading = _Reading(labels, observations.checkpoints)
@@ -31,7 +35,10 @@ def evidence_of(observations: Observations, labels: LabelsByCheckpoint) -> Mappi
         for policy, claim in reading.claims(frame.scores).items():
             found[policy].append(_of_frame(index, frame, claim))
     frame_at = {frame.at_s: index for index, frame in reversed(list(enumerate(observations.frames)))}
-    texts = [(text, reading.claims(text.scores)) for text in observations.texts]
+    modelled, hits = _claims_and_hits(observations, reading, fusion)
+    texts = [
+        (text, _with_hits(claims, own)) for text, claims, own in zip(observations.texts, modelled, hits, strict=True)
+    ]
     for policy in sorted({policy for _, claims in texts for policy in claims}):
         said = [(text, claims[policy]) for text, claims in texts if policy in claims]
         for (text, claim), users in zip(said, _users(said), strict=True):
@@ -40,12 +47,18 @@ def evidence_of(observations: Observations, labels: LabelsByCheckpoint) -> Mappi
     return {policy: tuple(items) for policy, items in found.items()}
 
 
+def counted_hits(observations: Observations, labels: LabelsByCheckpoint, fusion: Fusion) -> tuple[tuple[Hit, ...], ...]:
+    """Of each text the lexicon's hits that count as evidence. Raises `UnknownCheckpoint`."""
+    return _claims_and_hits(observations, _Reading(labels, observations.checkpoints), fusion)[1]
+
+
 @dataclass(frozen=True, slots=True)
 class _Claim:
-    """What one item's strongest label says for one policy."""
+    """What one item's strongest label or term says for one policy."""
 
     probability: float
     label: str
+    hit: Hit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +66,22 @@ class _Reading:
     labels: LabelsByCheckpoint
     checkpoints: Mapping[str, CheckpointRef]
 
-    def claims(self, scores: Mapping[str, Mapping[str, float]]) -> Mapping[str, _Claim]:
-        """Policy -> the strongest claim of one item's scores."""
+    def claims(self, scores: Mapping[str, Mapping[str, float]], language: str | None = None) -> Mapping[str, _Claim]:
+        """Policy -> the strongest claim of one item's scores; of a text, as its language is calibrated."""
         strongest: dict[str, _Claim] = {}
-        for policy, claim in self._all(scores):
+        for policy, claim in self._all(scores, language):
             if policy not in strongest or claim.probability > strongest[policy].probability:
                 strongest[policy] = claim
         return strongest
 
-    def _all(self, scores: Mapping[str, Mapping[str, float]]) -> Iterator[tuple[str, _Claim]]:
+    def _all(self, scores: Mapping[str, Mapping[str, float]], language: str | None) -> Iterator[tuple[str, _Claim]]:
         for slot, native in sorted(scores.items()):
             meanings = self._meanings(slot)
             for name, score in sorted(native.items()):
                 label = meanings.get(name)
                 if label is None:
                     continue
-                claim = _Claim(round(label.calibration(score), DIGITS), f"{slot}/{name}")
+                claim = _Claim(round(label.calibration_for(language)(score), DIGITS), f"{slot}/{name}")
                 yield from ((policy, claim) for policy in label.policies)
 
     def _meanings(self, slot: str) -> Mapping[str, Label]:
@@ -78,6 +91,24 @@ class _Reading:
         if checkpoint.id not in self.labels:
             raise UnknownCheckpoint(f"{slot}: no model card for {checkpoint.id}; add it to the cards directory")
         return self.labels[checkpoint.id]
+
+
+def _claims_and_hits(
+    observations: Observations, reading: _Reading, fusion: Fusion
+) -> tuple[list[Mapping[str, _Claim]], tuple[tuple[Hit, ...], ...]]:
+    """What the models claim of each text, and its hits that count beside that."""
+    claims = [reading.claims(text.scores, text.language) for text in observations.texts]
+    said = [{policy: claim.probability for policy, claim in one.items()} for one in claims]
+    return claims, counting(observations.texts, said, fusion)
+
+
+def _with_hits(claims: Mapping[str, _Claim], hits: Sequence[Hit]) -> Mapping[str, _Claim]:
+    """The models' claims, but where a hit is stronger."""
+    strongest = dict(claims)
+    for hit in hits:
+        if hit.policy not in strongest or hit.strength > strongest[hit.policy].probability:
+            strongest[hit.policy] = _Claim(round(hit.strength, DIGITS), f"{LEXICON}/{hit.term}", hit)
+    return strongest
 
 
 def _of_frame(index: int, frame: FrameObservation, claim: _Claim) -> Evidence:
@@ -95,6 +126,9 @@ def _of_text(text: TextObservation, claim: _Claim, users: int, frame: int | None
         weight=text.confidence,
         users=users,
         repeats=text.repeats,
+        joined=text.joined,
+        surface=claim.hit.surface if claim.hit else None,
+        chain=claim.hit.chain if claim.hit else (),
     )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 
-from pipelines.fusion import LabelsByCheckpoint, UnknownCheckpoint, evidence_of
+from pipelines.fusion import LabelsByCheckpoint, UnknownCheckpoint, counted_hits, evidence_of
 from pipelines.policies import Policies
-from pipelines.record import Evidence, Record
+from pipelines.record import Evidence, Hit, Record
 from workers.verdicts.timeline import is_flagged
 
 Place = tuple[str, float, str | None]
@@ -16,10 +16,10 @@ Claims = Mapping[Place, Mapping[str, Evidence]]
 """Item -> policy -> what it says, calibrated."""
 
 
-def claims_of(record: Record, labels: LabelsByCheckpoint) -> Claims:
+def claims_of(record: Record, labels: LabelsByCheckpoint, policies: Policies) -> Claims:
     """Everything that was scored; only the evidence of the verdicts when a checkpoint's card is gone."""
     try:
-        by_policy = evidence_of(record.observations, labels)
+        by_policy = evidence_of(record.observations, labels, policies.fusion)
     except UnknownCheckpoint:
         by_policy = {verdict.policy: verdict.evidence for verdict in record.verdicts}
     found: dict[Place, dict[str, Evidence]] = defaultdict(dict)
@@ -48,6 +48,15 @@ def hits_of(record: Record, claims: Claims, policies: Policies) -> Claims:
         if hits:
             found[place] = hits
     return found
+
+
+def terms_of(record: Record, labels: LabelsByCheckpoint, policies: Policies) -> tuple[tuple[Hit, ...], ...]:
+    """Of each text the terms that count; those that need no context when a checkpoint's card is gone."""
+    seen = record.observations
+    try:
+        return counted_hits(seen, labels, policies.fusion)
+    except UnknownCheckpoint:
+        return tuple(tuple(hit for hit in text.hits if not hit.needs_context) for text in seen.texts)
 
 
 def watch(policies: Policies, policy: str) -> float:

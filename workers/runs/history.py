@@ -51,7 +51,8 @@ class Fuser:
             return instants(record.verdicts)
         seen, at = record.observations, record.captured_at.timestamp()
         try:
-            return instants(fuse(evidence_of(seen, self.labels), seen.coverage, self.policies, at=at, history={}))
+            evidence = evidence_of(seen, self.labels, self.policies.fusion)
+            return instants(fuse(evidence, seen.coverage, self.policies, at=at, history={}))
         except UnknownCheckpoint:
             return instants(record.verdicts)
 

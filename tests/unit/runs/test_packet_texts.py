@@ -60,7 +60,7 @@ PLACE = ("chat", 4.0, "add me")
 
 def hits(record: Record) -> list[str]:
     policies = read_policies()
-    return list(hits_of(record, claims_of(record, {}), policies).get(PLACE, {}))
+    return list(hits_of(record, claims_of(record, {}, policies), policies).get(PLACE, {}))
 
 
 def test_an_item_that_reaches_watch_is_a_hit() -> None:
@@ -77,4 +77,4 @@ def test_scores_of_a_checkpoint_without_a_card_leave_the_evidence_of_the_verdict
     unknown = CheckpointRef(id="long-gone", digest="d" * 64, session="torch")
     observed = record.observations.model_copy(update={"checkpoints": {"text.risk": unknown}})
 
-    assert list(claims_of(record.model_copy(update={"observations": observed}), {})) == [PLACE]
+    assert list(claims_of(record.model_copy(update={"observations": observed}), {}, read_policies())) == [PLACE]
