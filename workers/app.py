@@ -20,10 +20,13 @@ from kombu import Queue
 from pydantic import JsonValue
 
 from workers import quarantine
-from workers.classify import Bench, classify, place_of
+from workers.classify import Bench, classify
 from workers.config import Config, ConfigError
 from workers.engine.bootstep import EngineStep
 from workers.lanes import CLASSIFY, CONCLUDE, LANES, REEXAMINE, REVIEW, Lane
+from workers.lexicon_step import LexiconStep
+from workers.lexicons import Lexicons
+from workers.logs import raised_at
 from workers.parenthood import end_with_parent
 from workers.runs.bootstep import FeederStep
 from workers.runs.conclude import conclude
@@ -59,7 +62,9 @@ def make_app(config: Config) -> Celery:
     app.conf.update(_settings(config))
     app.steps["worker"].add(EngineStep)
     app.steps["worker"].add(FeederStep)
+    app.steps["worker"].add(LexiconStep)
     app.liverisk_config = config
+    app.liverisk_lexicons = Lexicons(config.lexicons_directory)
     app.liverisk_exit_code = 0
     _register(app, config)
     return app
@@ -107,7 +112,7 @@ def _settings(config: Config) -> dict[str, Any]:
 
 def _register(app: Celery, config: Config) -> None:
     # Made in the child at its first message, as connections must not cross a fork.
-    opened = cache(lambda: Bench.open(config))
+    opened = cache(lambda: Bench.open(config, app.liverisk_lexicons))
     runs = cache(lambda: Runs(opened().storage))
     patient = {"soft_time_limit": config.bulk_soft_time_limit_s, "time_limit": config.bulk_time_limit_s}
 
@@ -197,6 +202,6 @@ def run_once(work: Callable[[], object], lane: Lane) -> None:
         raise Reject(type(error).__name__, requeue=True) from None
     except Exception as error:  # noqa: BLE001  # whatever it was, the message must come back
         # The traceback's lines are ours; the message could quote content, so only the class is logged.
-        logger.error("segment failed lane=%s error=%s at=%s", lane, type(error).__name__, place_of(error))
+        logger.error("segment failed lane=%s error=%s at=%s", lane, type(error).__name__, raised_at(error))
         time.sleep(random.uniform(*PAUSE_S))  # noqa: S311  # spreads retries, guards nothing
         raise Reject(type(error).__name__, requeue=True) from None

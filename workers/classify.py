@@ -10,12 +10,10 @@ import logging
 import os
 import platform
 import time
-import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Literal
 
 import redis
@@ -34,6 +32,8 @@ from workers.engine.client import EngineClient
 from workers.engine.errors import CheckpointGone, EngineUnavailable
 from workers.fetch import OutsideMedia, check_reach, fetch_segment
 from workers.lanes import Lane
+from workers.lexicons import Lexicons
+from workers.logs import raised_at
 from workers.recent import note_done
 from workers.records import RecordError, read_record, record_key_of, write_record
 from workers.runs.reviews import ask_for_review
@@ -70,10 +70,14 @@ class Bench:
     engine: EngineClient
     policies: Policies
     labels: Mapping[str, Mapping[str, Label]]
+    lexicons: Lexicons
     worker: str
 
     @classmethod
-    def open(cls, config: Config) -> Bench:
+    def open(cls, config: Config, lexicons: Lexicons | None = None) -> Bench:
+        """`lexicons`: those that the worker read before the fork. `LexiconError` when there are none to be had."""
+        lexicons = lexicons or Lexicons(config.lexicons_directory)
+        lexicons.current()
         cards = read_cards(config.cards_directory)
         client = connect(config)
         return cls(
@@ -84,6 +88,7 @@ class Bench:
             engine=EngineClient(config),
             policies=read_policies(config.policies_file),
             labels={name: card.fields.labels for name, card in cards.items()},
+            lexicons=lexicons,
             worker=f"{platform.node()}:{os.getpid()}",
         )
 
@@ -116,7 +121,7 @@ def classify(message: JsonValue, bench: Bench, *, lane: Lane, waited_s: float | 
         _excuse(name, bench)
         raise
     except Exception as error:
-        bench.state.note_failure(name, f"{type(error).__name__} at {place_of(error)}")
+        bench.state.note_failure(name, f"{type(error).__name__} at {raised_at(error)}")
         raise
     bench.state.forget_attempts(name)
     with suppress(redis.RedisError):
@@ -174,12 +179,6 @@ def _log_done(name: str, lane: Lane, depth: Depth, record: Record) -> None:
     )
 
 
-def place_of(error: BaseException) -> str:
-    """Where it was raised, `module:line`; never what it says."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "unknown"
-
-
 def _depth(lane: Lane, waited_s: float | None, overload: Overload) -> Depth:
     """Only live segments lose depth by waiting: bulk work has time."""
     if lane != "live" or waited_s is None or waited_s <= overload.thin_after_s:
@@ -216,14 +215,15 @@ def _shed(manifest: SegmentManifest, bench: Bench) -> Examination:
 
 
 def _looked_at(manifest: SegmentManifest, settings: ExaminationSettings, bench: Bench, lane: Lane) -> Examination:
-    """What the models say; raises when the engine or the store is away."""
+    """What the models say and the lexicon finds; raises when the engine or the store is away."""
     deadline = time.monotonic() + bench.config.worker.deadline_s
     models = bench.engine.models(manifest.stream_id, lane=lane, deadline=deadline, profile=manifest.profile)
     clock = time.monotonic()
     stages = STAGES if settings.hear_speech else ("frames", "screen")
     segment = fetch_segment(manifest, bench.storage, max_side_px=settings.frame_side_px, stages=stages)
     fetch_ms = (time.monotonic() - clock) * 1000
-    seen = examine(segment, models, settings, language=bench.state.language(manifest.stream_id))
+    spoken, lexicon = bench.state.language(manifest.stream_id), bench.lexicons.current()
+    seen = examine(segment, models, settings, language=spoken, lexicon=lexicon)
     return Examination(seen.observations, {"fetch": round(fetch_ms, 1), **seen.stage_ms})
 
 
@@ -258,7 +258,7 @@ def _record(
 def _verdicts(manifest: SegmentManifest, examination: Examination, bench: Bench) -> tuple[Verdict, ...]:
     observations = examination.observations
     return fuse(
-        evidence_of(observations, bench.labels),
+        evidence_of(observations, bench.labels, bench.policies.fusion),
         observations.coverage,
         bench.policies,
         at=manifest.captured_at.timestamp(),
@@ -284,7 +284,7 @@ def _remember(record: Record, bench: Bench) -> None:
         and speech.language_probability >= LANGUAGE_CERTAIN
         and speech.speech_s >= LANGUAGE_CERTAIN_S
     ):
-        bench.state.remember_language(record.stream_id, speech.language)
+        bench.state.remember_language(record.stream_id, speech.language, record.captured_at)
 
 
 def _put_aside(

@@ -20,6 +20,7 @@ from pipelines.manifest import one_line
 from pipelines.policies import POLICIES_FILE
 from pipelines.segment import ExaminationSettings
 from pipelines.strict import Identifier, Strict
+from pipelines.text.lexicon_file import LEXICONS_DIRECTORY
 from workers.lanes import LANES, Lane
 
 SHIPPED_FILE = Path(__file__).resolve().parent.parent / "configs" / "liverisk.yaml"
@@ -69,6 +70,12 @@ class Slot(Filling):
     """Which checkpoint fills a place, and what runs it."""
 
     deep: Filling | None = Field(default=None, description="what deep reviews ask instead; null: the same")
+
+    @property
+    def checkpoints(self) -> Mapping[str, str]:
+        """Checkpoint by its key below the slot: `checkpoint` and, where there is one, `deep.checkpoint`."""
+        heavier = {"deep.checkpoint": self.deep.checkpoint} if self.deep else {}
+        return {"checkpoint": self.checkpoint} | heavier
 
 
 class Engine(Strict):
@@ -162,6 +169,7 @@ class Config(Strict):
     models_directory: Path | None = Field(default=None, description="finished checkpoints; null: the user's cache")
     cards_directory: Path = CARDS_DIRECTORY
     policies_file: Path = POLICIES_FILE
+    lexicons_directory: Path = Field(default=LEXICONS_DIRECTORY, description="looked at again every two seconds")
 
     @model_validator(mode="after")
     def _promises_hold(self) -> Self:

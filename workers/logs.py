@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
+from pathlib import Path
 
 from celery.worker.consumer import consumer
 
@@ -30,3 +32,9 @@ def set_up_logging(level: str = "INFO") -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for chatty in ("boto3", "botocore", "urllib3", "kombu", "faster_whisper", "httpx", "celery.redirected"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def raised_at(error: BaseException) -> str:
+    """Where it was raised, `module:line`; never what it says."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "unknown"

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from workers.config import Config
 from workers.engine.heartbeat import beats
 from workers.lanes import LANES, UNACKED
+from workers.lexicons import Standing, told
 from workers.quarantine import PREFIX as QUARANTINE
 from workers.recent import Summary, summary
 from workers.runs.lease import FEEDER_KEY
@@ -111,6 +112,7 @@ class Engine(BaseModel):
 class Status:
     """Null stands for "could not be asked"; an empty tuple for "asked, and there is none".
 
+    `lexicons` are as each worker lately told of its own.
     `runs` are the open ones. Those in `runs_unread` are open, too, but could not be counted in time, or at all.
     """
 
@@ -126,6 +128,7 @@ class Status:
     feeder: bool | None = None
     runs: tuple[Progress, ...] | None = None
     runs_unread: tuple[str, ...] = ()
+    lexicons: tuple[Standing, ...] | None = None
 
     @property
     def reachable(self) -> bool:
@@ -142,6 +145,7 @@ class _Queue:
     in_work: int
     feeder: bool
     engines: tuple[Engine, ...]
+    lexicons: tuple[Standing, ...]
     recent: Summary | None
 
 
@@ -173,6 +177,7 @@ def read_status(config: Config) -> Status:
         feeder=queue.feeder if queue else None,
         runs=runs,
         runs_unread=unread,
+        lexicons=queue.lexicons if queue else None,
     )
 
 
@@ -197,6 +202,7 @@ def _queue(config: Config) -> _Queue:
             in_work=int(client.hlen(UNACKED)),
             feeder=bool(client.exists(FEEDER_KEY)),
             engines=tuple(parse_engine(host, raw) for host, raw in beats(client).items()),
+            lexicons=told(client),
             recent=summary(client),
         )
 

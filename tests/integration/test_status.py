@@ -18,6 +18,7 @@ from pipelines.policies import read_policies
 from tests.conftest import WaitUntil
 from tests.records import START, record, unexamined, verdict
 from workers.config import Config
+from workers.lexicons import Standing, tell
 from workers.recent import note_done, summary
 from workers.runs.run import Batch, Item, Plan
 from workers.runs.store import Runs
@@ -155,3 +156,16 @@ def test_recent_segments_are_summed_up_by_coverage_and_latency(broker: redis.Red
     assert (found.latency_s.p50, found.latency_s.p95) == (1.0, 3.0)
     assert found.lacking == {"speech deadline": 1}
     assert summary(broker, now=whole.processing.finished_at + timedelta(hours=48)) is None
+
+
+def test_lexicons_are_shown_as_each_worker_tells_of_its_own(
+    config: Config, storage: Storage, broker: redis.Redis
+) -> None:
+    one, other = (
+        Standing(worker=name, digest="a" * 64, terms=9, expired=0, problem=problem)
+        for name, problem in (("host-1:7", None), ("host-2:7", "scam.zh.yaml: owner: Field required"))
+    )
+    tell(broker, other)
+    tell(broker, one)
+    broker.set("liverisk:lexicon:host-3:7", "of another version")
+    assert read_status(config).lexicons == (one, other)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,10 @@ from workers.cli.following import span
 from workers.cli.main import CommandError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from workers.config import Config
+    from workers.lexicons import Standing
     from workers.recent import Summary
     from workers.runs.run import Progress
     from workers.status import Engine, Lane, Status, Worker
@@ -59,6 +61,7 @@ def screen(found: Status) -> Iterator[str]:
                 f"{'  slot':<8} {name}: {slot.checkpoint.id}@{slot.checkpoint.digest[:12]} {slot.checkpoint.session}, "
                 f"{slot.items} items in {slot.batches} batches, {slot.failed} failed, {slot.waiting} waiting"
             )
+    yield from _rows("lexicons", None if found.lexicons is None else list(_lexicons(found.lexicons)))
     yield from _runs(found)
     yield from _recent(found.recent) if found.broker.answers else _rows("recent", None)
     yield f"quarantine {_number(found.quarantined)}"
@@ -115,6 +118,23 @@ def _engine(engine: Engine) -> str:
     ready = "ready" if engine.ready else f"NOT READY {engine.progress}".rstrip()
     attached = _number(engine.attached)
     return f"{engine.host}  {ready}, {engine.device}, {memory}, pid {_number(engine.pid)}, {attached} attached"
+
+
+def _lexicons(standing: Sequence[Standing]) -> Iterator[str]:
+    """Each lexicon in force, with how many workers have it, and what is broken in whose folder."""
+    for digest, same in groupby(sorted(standing, key=lambda one: one.digest), key=lambda one: one.digest):
+        those = list(same)
+        expired = f", {those[0].expired} expired" if those[0].expired else ""
+        workers = "1 worker" if len(those) == 1 else f"{len(those)} workers"
+        yield f"{digest[:12]}, {those[0].terms} terms{expired}, of {workers}"
+    for problem, several in groupby(sorted(standing, key=_problem), key=_problem):
+        if problem:
+            names = ", ".join(one.worker for one in several)
+            yield f"BROKEN, the last good ones stay in force: {problem} ({names})"
+
+
+def _problem(standing: Standing) -> str:
+    return standing.problem or ""
 
 
 def _runs(found: Status) -> Iterator[str]:

@@ -20,7 +20,7 @@ import redis
 from pipelines.fusion import UnknownCheckpoint, instants
 from pipelines.record import Record
 from workers.classify import AWAY, Bench
-from workers.classify import place_of as raised_at
+from workers.logs import raised_at
 from workers.records import READERS, RecordError, key_of, place_of, read_record, read_records, write_record
 from workers.runs.changes import changes_between
 from workers.runs.courtesy import Courtesy

@@ -15,8 +15,8 @@ from typing import Protocol
 
 import redis
 
-from workers.classify import place_of
 from workers.config import Config
+from workers.logs import raised_at
 from workers.publish import Publisher, PublishError
 from workers.runs import finish
 from workers.runs.feeding import Feeding
@@ -123,7 +123,7 @@ class Feeder:
         try:
             yield
         except Exception as error:  # noqa: BLE001  # whatever it was, the other runs go on
-            what = str(error) if isinstance(error, RunError) else f"{type(error).__name__} at {place_of(error)}"
+            what = str(error) if isinstance(error, RunError) else f"{type(error).__name__} at {raised_at(error)}"
             logger.error("run not carried on run=%s error=%s", run, what)
             self._not_before[run] = time.monotonic() + RETRY_S
             if run in self._feedings:

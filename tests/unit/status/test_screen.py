@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from workers.cli.status import screen
 from workers.lanes import LANES
+from workers.lexicons import Standing
 from workers.runs.run import Progress
 from workers.status import Lane, Piece, Status, parse_engine
 
@@ -42,7 +43,7 @@ def test_pieces_that_do_not_answer_are_shown_as_such() -> None:
     lines = list(screen(AWAY))
 
     silent = [line.split()[0] for line in lines if "NOT ANSWERING" in line]
-    assert silent == ["broker", "store", "worker", "engine", "feeder", "run", "recent"]
+    assert silent == ["broker", "store", "worker", "engine", "lexicons", "feeder", "run", "recent"]
     assert not AWAY.reachable
     for lane in LANES:
         assert any(lane in line and "?" in line for line in lines)
@@ -89,4 +90,18 @@ def test_a_lane_says_how_long_its_next_segment_has_waited() -> None:
         True,
         True,
         False,
+    ]
+
+
+def test_lexicons_are_shown_by_digest_and_broken_files_by_worker() -> None:
+    standing = (
+        Standing(worker="a:1", digest="a" * 64, terms=900, expired=3),
+        Standing(worker="b:1", digest="a" * 64, terms=900, expired=3),
+        Standing(worker="c:1", digest="c" * 64, terms=880, expired=0, problem="scam.zh.yaml: owner: Field required"),
+    )
+    shown = [line for line in screen(replace(AWAY, lexicons=standing)) if line.startswith("lexicons")]
+    assert shown == [
+        "lexicons aaaaaaaaaaaa, 900 terms, 3 expired, of 2 workers",
+        "lexicons cccccccccccc, 880 terms, of 1 worker",
+        "lexicons BROKEN, the last good ones stay in force: scam.zh.yaml: owner: Field required (c:1)",
     ]
