@@ -20,7 +20,7 @@ from workers.runs.planning import RescanOrder, drop_plan, plan_rescan, prepare_r
 from workers.runs.run import Item
 from workers.runs.selection import NothingSelected, Selection, WrongSelection, chosen, why_nothing
 from workers.runs.store import Runs
-from workers.runs.today import todays_digests
+from workers.runs.today import todays_digests, todays_lexicon
 from workers.storage import Storage
 from workers.verdicts.tables import read_tables
 
@@ -172,7 +172,9 @@ def test_a_plan_names_the_checkpoints_that_its_stages_ask(
     plan = prepare_rescan(config, storage, RescanOrder(Selection(streams=("room-2",))))
     today = todays_digests(config)
     assert plan.stages == {"frames": 2, "speech": 2, "screen": 2}
-    assert plan.checkpoints == dict(today)
+    lexicon = todays_lexicon(config)
+    assert plan.checkpoints == {**today, "lexicon": lexicon.digest}
+    assert Runs(storage).lexicon(plan.run) == lexicon.content
     seen = Runs(storage).batch(plan.run, 1)
     assert {item.stages for item in seen.items} == {("frames", "speech", "screen")}
     assert plan.selection == {"stream": "room-2"}
@@ -182,7 +184,7 @@ def test_what_is_prepared_starts_nothing_and_can_be_dropped(
     config: Config, storage: Storage, stored: Sequence[Record]
 ) -> None:
     runs = Runs(storage)
-    plan = prepare_rescan(config, storage, RescanOrder(reuse=True))
+    plan = prepare_rescan(config, storage, RescanOrder(full=True))
     assert (list(runs.open()), runs.find_plan(plan.run)) == ([], None)
     drop_plan(storage, plan)
     assert not list(storage.keys("runs/"))

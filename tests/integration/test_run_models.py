@@ -12,6 +12,7 @@ from pipelines.items import Item, Result
 from pipelines.policies import POLICY_IDS
 from pipelines.record import Coverage, Observations, Record
 from pipelines.reexamine import Reexamination
+from pipelines.text.lexicon_file import Entries, Entry
 from tests import engines
 from tests.lanes import messages
 from tests.records import chat_line, record
@@ -100,6 +101,21 @@ def test_only_the_stage_that_was_asked_for_runs_and_the_record_says_so(
     receipt = runs.receipt(RUN, 1)
     assert receipt is not None
     assert {(one.kind, one.policy) for one in receipt.changes} == {("flagged", "scam")}
+
+
+def test_texts_are_read_with_the_lexicon_that_the_run_was_planned_with(
+    bench: Bench, runs: Runs, sources: list[Record]
+) -> None:
+    entries = Entries(entries=(Entry(policy="scam", language="en", term="hello", strength=0.6),))
+    runs.put_lexicon(RUN, entries)
+    planned(runs, sources, stages=["text"], checkpoints={"lexicon": entries.digest})
+    with engines.serving(bench.config, lambda: engines.engine(slots())):
+        reexamine_segment(RUN, 1, 0, bench, runs)
+    outcome = runs.outcome(RUN, 1, 0)
+    assert outcome is not None
+    assert outcome.observations is not None
+    assert [hit.term for hit in outcome.observations.texts[0].hits] == ["hello"]
+    assert outcome.observations.checkpoints["lexicon"].digest == entries.digest
 
 
 def test_a_segment_delivered_twice_asks_the_models_once(bench: Bench, runs: Runs, sources: list[Record]) -> None:
@@ -202,7 +218,7 @@ def test_copies_of_a_segment_that_is_being_worked_on_are_no_crash(
 def test_a_starved_segment_is_tried_again_and_then_kept_as_it_is(
     bench: Bench, runs: Runs, sources: list[Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def cut_short(source: Record, *_: object) -> Reexamination:
+    def cut_short(source: Record, *_: object, **named: object) -> Reexamination:
         late = {"chat": Coverage(status="not", reason=why.DEADLINE)}
         return Reexamination(
             source.observations.model_copy(update={"coverage": {**source.observations.coverage, **late}}), {}
@@ -223,7 +239,7 @@ def test_a_starved_segment_is_tried_again_and_then_kept_as_it_is(
 def test_a_segment_that_ends_the_engine_each_time_is_given_up_and_concluded_from_what_is_stored(
     bench: Bench, runs: Runs, sources: list[Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def engine_gone(*_: object) -> Reexamination:
+    def engine_gone(*_: object, **named: object) -> Reexamination:
         raise EngineUnavailable("the deadline passed after the engine had been away")
 
     planned(runs, sources, stages=["text"])

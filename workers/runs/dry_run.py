@@ -224,7 +224,7 @@ def _no_engine(plan: Plan, bench: Bench) -> str | None:
     if not status.ready:
         return "the engine is not ready"
     served = {slot: one.checkpoint.digest for slot, one in status.slots.items()}
-    others = [slot for slot, digest in plan.checkpoints.items() if served.get(slot) != digest]
+    others = [slot for slot, digest in plan.served.items() if served.get(slot) != digest]
     return (
         f"the engine serves another checkpoint of {', '.join(others)} than the configuration says" if others else None
     )

@@ -10,22 +10,22 @@ from datetime import UTC, datetime
 from typing import Final
 
 from pipelines.policies import Policies, read_policies
-from pipelines.record import STAGES, Stage
+from pipelines.record import LEXICON, STAGES, Stage
+from pipelines.reexamine import stage_of
 from pipelines.strict import Sha256
+from pipelines.text.lexicon import Lexicon
 from workers.config import Config
 from workers.records import Progress
 from workers.runs.run import BATCH_SEGMENTS, Batch, Estimate, Item, Plan, new_run_id
 from workers.runs.selection import Chosen, Found, Say, Selection, WrongSelection, chosen, silent, why_nothing
 from workers.runs.store import PREFIX, Runs
-from workers.runs.today import todays_digests
+from workers.runs.today import todays_digests, todays_lexicon
 from workers.storage import Storage
 
 CONCLUDE_S: Final = 0.025
 """Fusing one segment anew and writing its record, in seconds of one worker."""
 NAMED: Final = 10
 """Segments that a plan names at most, of those it leaves out."""
-_KIND: Final[Mapping[Stage, str]] = {"frames": "vision", "speech": "speech", "screen": "ocr", "text": "text"}
-"""Stage -> what the names of its slots begin with."""
 _MEASURED_AS: Final[Mapping[Stage, str]] = {"frames": "frames", "speech": "speech", "screen": "screen", "text": "chat"}
 """Stage -> the stage of a first examination that costs as much."""
 
@@ -52,6 +52,7 @@ class Target:
     """What the selected segments would be examined and concluded with today: slot -> digest, and the policies.
 
     `deep` has the digests of what deep reviews ask instead: what they said is not rescanned for having said it.
+    `lexicon` is the one whose digest is among them.
     """
 
     policies: Policies
@@ -60,26 +61,29 @@ class Target:
     full: bool = False
     reuse: bool = False
     screen_text: bool = True
+    lexicon: Lexicon | None = None
 
     def slots(self, stages: Iterable[Stage]) -> frozenset[str]:
-        """The slots that these stages ask; whatever is newly heard or read is scored as text, too."""
-        wanted = {_KIND[stage] for stage in stages}
-        if wanted & {"speech", "ocr"}:
+        """The slots that these stages ask, and the lexicon; what is newly heard or read is scored as text, too."""
+        wanted = set(stages)
+        if wanted & {"speech", "screen"}:
             wanted.add("text")
-        return frozenset(slot for slot in self.digests if slot.partition(".")[0] in wanted)
+        return frozenset(slot for slot in self.digests if stage_of(slot) in wanted)
 
 
 def target_of(config: Config, order: RescanOrder) -> Target:
     """Raises `WrongSelection`, `PolicyError`, or `RunError` when today's checkpoints are not known here."""
     if order.full and order.reuse:
         raise WrongSelection("give --full or --reuse, not both: everything again, or nothing")
+    lexicon = None if order.reuse else todays_lexicon(config)
     return Target(
         policies=order.policies or read_policies(config.policies_file),
-        digests={} if order.reuse else todays_digests(config),
+        digests={} if lexicon is None else {**todays_digests(config), LEXICON: lexicon.digest},
         deep={} if order.reuse else todays_digests(config, deep=True),
         full=order.full,
         reuse=order.reuse,
         screen_text=config.examination.screen_text,
+        lexicon=lexicon,
     )
 
 
@@ -89,7 +93,7 @@ def stages_of(one: Chosen, target: Target) -> tuple[Stage, ...]:
     def due(stage: Stage) -> bool:
         if not _has_input(one, stage, target):
             return False
-        own = [slot for slot in target.slots([stage]) if slot.partition(".")[0] == _KIND[stage]]
+        own = [slot for slot in target.digests if stage_of(slot) == stage]
         changed = any(
             one.checkpoints.get(slot) not in (target.digests[slot], target.deep.get(slot, "")) for slot in own
         )
@@ -170,7 +174,10 @@ def prepare_rescan(
         raise
     if not sizes:
         raise why_nothing(storage, order.selection, found.unreadable)
-    return plan_of(config, order, target, tally, run=run, sizes=sizes, left_out=left_out(found))
+    plan = plan_of(config, order, target, tally, run=run, sizes=sizes, left_out=left_out(found))
+    if LEXICON in plan.checkpoints and target.lexicon is not None:
+        runs.put_lexicon(run, target.lexicon.content)
+    return plan
 
 
 def plan_of(
@@ -213,8 +220,10 @@ def plan_rescan(
 
 
 def drop_plan(storage: Storage, plan: Plan) -> None:
-    """Takes the batches of a plan away that was never started."""
+    """Takes the batches and the lexicon of a plan away that was never started."""
     _drop_batches(storage, plan.run, len(plan.batches))
+    if LEXICON in plan.checkpoints:
+        storage.delete(f"{PREFIX}{plan.run}/lexicon.json")
 
 
 def _drop_batches(storage: Storage, run: str, count: int) -> None:

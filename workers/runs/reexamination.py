@@ -16,13 +16,15 @@ import redis
 
 from pipelines import coverage as why
 from pipelines.models import Models
-from pipelines.record import Modality, Record, Stage
+from pipelines.record import LEXICON, Modality, Record, Stage
 from pipelines.reexamine import Reexamination, manifest_of, reexamine
 from pipelines.segment import Segment
+from pipelines.text.lexicon import Lexicon
 from pipelines.text_scores import SLOTS
-from workers.classify import AWAY, Bench, StillRunning, place_of
+from workers.classify import AWAY, Bench, StillRunning
 from workers.engine.errors import EngineUnavailable
 from workers.fetch import OutsideMedia, check_reach, fetch_segment
+from workers.logs import raised_at
 from workers.records import RecordError, read_record
 from workers.runs.derive import LOOKS_AT
 from workers.runs.hold import held, tell
@@ -96,7 +98,7 @@ def _tried(name: str, plan: Plan, item: Item, bench: Bench, attempt: int) -> Out
             bench.state.excuse_attempt(name)
         raise
     except Exception as error:
-        place = "" if isinstance(error, Starved | EngineLost) else f" at {place_of(error)}"
+        place = "" if isinstance(error, Starved | EngineLost) else f" at {raised_at(error)}"
         bench.state.note_failure(name, f"{type(error).__name__}{place}")
         raise
 
@@ -124,6 +126,7 @@ def outcome_of(plan: Plan, item: Item, bench: Bench, *, last: bool) -> Outcome:
     deadline = time.monotonic() + bench.config.bulk_deadline_s
     models = bench.engine.models(source.stream_id, lane=plan.lane, deadline=deadline, profile=plan.profile)
     check_checkpoints(plan, models)
+    lexicon = lexicon_of(plan, bench)
     settings = bench.config.examination.for_profile(plan.profile)
     bench.engine.wait_quiet(QUIET_S)
     try:
@@ -133,7 +136,7 @@ def outcome_of(plan: Plan, item: Item, bench: Bench, *, last: bool) -> Outcome:
     except OutsideMedia:
         return Outcome(reused=dict.fromkeys(modalities_of(item.stages), OUTSIDE_MEDIA))
     try:
-        found = reexamine(source, segment, item.stages, models, settings)
+        found = reexamine(source, segment, item.stages, models, settings, lexicon=lexicon)
     except EngineUnavailable:
         raise EngineLost from None
     if not last and starved(source, item.stages, found):
@@ -158,9 +161,17 @@ def _segment(source: Record, plan: Plan, item: Item, bench: Bench, max_side_px: 
     )
 
 
+def lexicon_of(plan: Plan, bench: Bench) -> Lexicon:
+    """The lexicon that the run was planned with, though files may have changed since; today's where it names none."""
+    digest = plan.checkpoints.get(LEXICON)
+    if digest is None:
+        return bench.lexicons.current()
+    return bench.lexicons.of_run(digest, lambda: Runs(bench.storage).lexicon(plan.run))
+
+
 def check_checkpoints(plan: Plan, models: Models) -> None:
     """Raises `OtherCheckpoint` unless the models are those that the plan names."""
-    for slot, digest in plan.checkpoints.items():
+    for slot, digest in plan.served.items():
         served = models.checkpoints.get(slot)
         if served is None or served.digest != digest:
             raise OtherCheckpoint(slot)

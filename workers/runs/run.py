@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, Field, StringConstraints
 
 from pipelines.manifest import ObjectKey, Profile
 from pipelines.policies import Policies
-from pipelines.record import Action, Modality, Observations, Severity
+from pipelines.record import LEXICON, Action, Modality, Observations, Severity
 from pipelines.reexamine import Stage
 from pipelines.strict import Identifier, Sha256, Strict
 from workers.lanes import Lane
@@ -92,6 +92,11 @@ class Plan(Strict):
     @property
     def selected(self) -> int:
         return sum(self.batches)
+
+    @property
+    def served(self) -> dict[str, Sha256]:
+        """The checkpoints that an engine must serve for it; its lexicon lies with the run."""
+        return {slot: digest for slot, digest in self.checkpoints.items() if slot != LEXICON}
 
 
 class Outcome(Strict):

@@ -17,7 +17,7 @@ SHOWN = 8
 
 def waits_for_checkpoints(plan: Plan, client: redis.Redis) -> str:
     """What the run waits for, in one line; empty when an engine serves it, or none has lately said what it serves."""
-    if not plan.checkpoints:
+    if not plan.served:
         return ""
     engines = [_served(beat, plan.profile) for beat in _beats(client)]
     lacking = [_lacking(plan, served) for served in engines]
@@ -25,7 +25,7 @@ def waits_for_checkpoints(plan: Plan, client: redis.Redis) -> str:
 
 
 def _lacking(plan: Plan, served: Mapping[str, str]) -> str:
-    wrong = sorted(slot for slot, digest in plan.checkpoints.items() if served.get(slot) != digest)
+    wrong = sorted(slot for slot, digest in plan.served.items() if served.get(slot) != digest)
     if not wrong:
         return ""
     has = ", ".join(f"{slot} {served[slot][:SHOWN]}" if slot in served else f"no {slot}" for slot in wrong)

@@ -3,6 +3,7 @@
 runs/open/<run>                      a run that is not finished: what the feeder looks for
 runs/<run>/request.json              a review that was asked for
 runs/<run>/batches/000001.json       planned segments
+runs/<run>/lexicon.json              the terms that it reads texts with, when it reads any
 runs/<run>/plan.json                 written after the batches: the run exists from here on
 runs/<run>/outcomes/000001/0000.json what re-examining a segment gave
 runs/<run>/receipts/000001.json      a concluded batch
@@ -24,6 +25,7 @@ from pydantic import ValidationError
 
 from pipelines.manifest import one_line
 from pipelines.strict import Strict
+from pipelines.text.lexicon_file import Entries
 from workers.runs.run import Batch, Mark, Outcome, Plan, Receipt, Request, State
 from workers.storage import ObjectMissing, Storage
 
@@ -94,8 +96,18 @@ class Runs:
             raise RunError(f"{run}: batch {number} is gone")
         return found
 
+    def put_lexicon(self, run: str, entries: Entries) -> None:
+        self._put(f"{PREFIX}{run}/lexicon.json", entries)
+
+    def lexicon(self, run: str) -> Entries:
+        """The terms that the run was planned with; `RunError` when they are gone."""
+        found = self.read(f"{PREFIX}{run}/lexicon.json", Entries)
+        if found is None:
+            raise RunError(f"{run}: its lexicon is gone")
+        return found
+
     def put_plan(self, plan: Plan) -> None:
-        """Starts the run: its batches must be there."""
+        """Starts the run: its batches must be there, and its lexicon."""
         self._put(f"{PREFIX}{plan.run}/plan.json", plan)
         self.storage.put(f"{OPEN_PREFIX}{plan.run}", b"")
 

@@ -1,8 +1,9 @@
-"""Which checkpoints would look at a segment today: the digests of the configured slots, without loading a model."""
+"""What would look at a segment today: digests of the configured slots, without loading a model, and the lexicon."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pipelines.cards import Card, CardError, read_cards
@@ -11,6 +12,7 @@ from pipelines.checkpoints.lock import LOCK_FILE, Lock
 from pipelines.checkpoints.state import standing
 from pipelines.checkpoints.verification import pins
 from pipelines.strict import Sha256
+from pipelines.text.lexicon import Lexicon, LexiconError, read_lexicons
 from workers.runs.store import RunError
 
 if TYPE_CHECKING:
@@ -38,6 +40,14 @@ def todays_digests(config: Config, *, deep: bool = False) -> Mapping[str, Sha256
             name = wanted[slot]
             raise RunError(f"slot {slot}: the digest of {name} is not known here; `liverisk models pull {name}`")
     return {slot: found.get(slot) or served[slot] for slot in wanted}
+
+
+def todays_lexicon(config: Config) -> Lexicon:
+    """The lexicon of this configuration; `RunError` when it cannot be read."""
+    try:
+        return read_lexicons(config.lexicons_directory, today=datetime.now(UTC).date())
+    except LexiconError as error:
+        raise RunError(f"lexicons: {error}") from None
 
 
 def _digest(card: Card, config: Config, lock: Lock) -> Sha256 | None:

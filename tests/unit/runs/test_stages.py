@@ -13,7 +13,7 @@ from workers.config import load_config
 from workers.runs.planning import RescanOrder, Tally, Target, stages_of, target_of
 from workers.runs.selection import Chosen, WrongSelection
 
-TODAY = {"vision.nudity": "a" * 64, "speech": "b" * 64, "ocr": "c" * 64, "text.risk": "d" * 64}
+TODAY = {"vision.nudity": "a" * 64, "speech": "b" * 64, "ocr": "c" * 64, "text.risk": "d" * 64, "lexicon": "9" * 64}
 POLICIES = read_policies()
 OTHER = "f" * 64
 DEEP = {"speech": "e" * 64}
@@ -53,6 +53,7 @@ def target(*, full: bool = False, reuse: bool = False, screen_text: bool = True)
         ({"speech": OTHER}, ("speech",)),
         ({"ocr": OTHER}, ("screen",)),
         ({"text.risk": OTHER}, ("text",)),
+        ({"lexicon": OTHER}, ("text",)),
         ({"vision.nudity": OTHER, "text.risk": OTHER}, ("frames", "text")),
     ],
 )
@@ -65,7 +66,9 @@ def test_what_a_deep_checkpoint_of_today_said_is_not_said_again_by_the_lighter_o
 
 
 def test_a_slot_that_the_record_does_not_know_runs_and_one_that_is_gone_does_not() -> None:
-    assert stages_of(segment({slot: TODAY[slot] for slot in ("speech", "ocr", "text.risk")}), target()) == ("frames",)
+    assert stages_of(segment({slot: TODAY[slot] for slot in ("speech", "ocr", "text.risk", "lexicon")}), target()) == (
+        "frames",
+    )
     assert stages_of(segment({**TODAY, "vision.gore": OTHER}), target()) == ()
 
 
@@ -88,9 +91,9 @@ def test_reuse_runs_nothing() -> None:
 
 
 def test_what_is_newly_heard_or_read_asks_the_text_slots_too() -> None:
-    assert target().slots(["speech"]) == {"speech", "text.risk"}
+    assert target().slots(["speech"]) == {"speech", "text.risk", "lexicon"}
     assert target().slots(["frames"]) == {"vision.nudity"}
-    assert target().slots(["text"]) == {"text.risk"}
+    assert target().slots(["text"]) == {"text.risk", "lexicon"}
     assert target().slots([]) == frozenset()
 
 
