@@ -7,7 +7,7 @@ An item that could not be examined has no policies at all; that is not the same 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,93 +16,34 @@ from pipelines import coverage as why
 from pipelines.cards import Label, read_cards
 from pipelines.decode import decode_audio, decode_image
 from pipelines.examine import examine
-from pipelines.fusion import evidence_of, fuse
-from pipelines.items import SAMPLE_RATE_HZ, Failure, Line, Scores
+from pipelines.fusion import counted_hits, evidence_of, fuse
+from pipelines.items import SAMPLE_RATE_HZ, CheckpointRef, Item, Result
 from pipelines.manifest import SegmentManifest, parse_manifest
 from pipelines.models import Models
 from pipelines.policies import Policies, read_policies
-from pipelines.record import Coverage, Observations, TextObservation, Verdict
+from pipelines.record import Coverage, Hit, Observations, TextObservation
 from pipelines.segment import ExaminationSettings, Frame, Segment
-from pipelines.strict import Strict
 from pipelines.text.language import language_of
+from pipelines.text.lexicon import Lexicon, read_lexicons
 from pipelines.text.normalise import normalise
+from pipelines.text_scores import checkpoints_of, read_texts, score_texts
 from workers.config import Config
 from workers.engine.engine import Engine
 from workers.fetch import fetch_segment
+from workers.scored import (
+    AudioScore,
+    ImageScore,
+    MatchedTerm,
+    Probabilities,
+    ScreenScore,
+    SegmentScore,
+    SpanScore,
+    TextScore,
+)
 from workers.storage import ObjectMissing, ObjectTooLarge, OutOfRange
 
 MAX_AUDIO_S = 600.0
 TEXTS_AT_A_TIME = 256
-
-Probabilities = dict[str, float]
-"""Policy -> calibrated probability; policies that no label speaks for are absent."""
-
-
-class MatchedTerm(Strict):
-    """A lexicon's term, how it was written, and which steps of normalisation led from one to the other."""
-
-    term: str
-    surface: str
-    chain: tuple[str, ...]
-
-
-class TextScore(Strict):
-    """`policies` is None when a text slot failed; `error` then names the failure.
-
-    `terms` is part of the output's contract; it stays empty as long as no lexicons are shipped.
-    """
-
-    text: str
-    language: str | None
-    normalised: str
-    terms: tuple[MatchedTerm, ...] = ()
-    policies: Probabilities | None
-    error: str | None = None
-
-
-class SpanScore(TextScore):
-    """A stretch of speech."""
-
-    start_s: float
-    end_s: float
-    confidence: float
-
-
-class AudioScore(TextScore):
-    """`text` and `transcript` are all spans in one, as heard; empty when nobody spoke."""
-
-    transcript: str
-    language_probability: float
-    speech_s: float
-    spans: tuple[SpanScore, ...]
-    coverage: dict[str, Coverage]
-
-
-class ScreenScore(TextScore):
-    """A line read from the image; `box` is left, top, right, bottom as fractions."""
-
-    confidence: float
-    box: tuple[float, float, float, float] | None
-
-
-class ImageScore(Strict):
-    """`scores` is slot -> native label -> native score of the picture itself."""
-
-    scores: dict[str, dict[str, float]]
-    screen: tuple[ScreenScore, ...]
-    policies: Probabilities | None
-    error: str | None = None
-    coverage: dict[str, Coverage]
-
-
-class SegmentScore(Strict):
-    """A whole segment as the first of its stream: fused over its modalities, with no history before it."""
-
-    stream_id: str
-    segment_id: str
-    policies: Probabilities
-    verdicts: tuple[Verdict, ...]
-    coverage: dict[str, Coverage]
 
 
 class TooLong(ValueError):
@@ -138,36 +79,57 @@ class Folder:
             return file.read(size)
 
 
+class NoModels:
+    """`Models` of no slot at all."""
+
+    @property
+    def checkpoints(self) -> Mapping[str, CheckpointRef]:
+        return {}
+
+    def ask(self, slot: str, items: Sequence[Item]) -> Sequence[Result]:
+        raise KeyError(slot)
+
+
 @dataclass(frozen=True)
 class Scorer:
-    """The models of some slots, and what their labels mean."""
+    """The models of some slots, what their labels mean, and the lexicon; without one no terms are looked for."""
 
     models: Models
     labels: Mapping[str, Mapping[str, Label]]
     policies: Policies
     examination: ExaminationSettings
+    lexicon: Lexicon | None = None
 
     @classmethod
     @contextmanager
-    def open(cls, config: Config, modalities: Sequence[str], report: Callable[[str], None]) -> Iterator[Scorer]:
-        """Loads the slots of `modalities` (`text`, `vision`, `speech`, `ocr`); `SlotMissing` if one has none."""
+    def open(
+        cls, config: Config, modalities: Sequence[str], report: Callable[[str], None], *, lexicon: bool = True
+    ) -> Iterator[Scorer]:
+        """Loads the slots of `modalities` (`text`, `vision`, `speech`, `ocr`); `SlotMissing` if one has none.
+
+        `LexiconError` when the lexicons cannot be read; `lexicon` False does without them.
+        """
+        terms = read_lexicons(config.lexicons_directory, today=datetime.now(UTC).date()) if lexicon else None
         slots = {name: slot for name, slot in config.slots.items() if name.partition(".")[0] in modalities}
         for modality in modalities:
             if not any(name.partition(".")[0] == modality for name in slots):
                 raise SlotMissing(f"the configuration has no slot for {modality}")
         cards = read_cards(config.cards_directory)
         labels = {name: card.fields.labels for name, card in cards.items()}
-        with Engine.load(config.model_copy(update={"slots": slots}), report=report) as engine:
-            yield cls(engine.models("score"), labels, read_policies(config.policies_file), config.examination)
+        with ExitStack() as stack:
+            models: Models = NoModels()
+            if slots:
+                loaded = Engine.load(config.model_copy(update={"slots": slots}), report=report)
+                models = stack.enter_context(loaded).models("score")
+            yield cls(models, labels, read_policies(config.policies_file), config.examination, terms)
 
     def texts(self, texts: Sequence[str]) -> Iterator[TextScore]:
-        """One score a text, in order; a few hundred are scored at a time."""
+        """One score a text, in order, each as if it stood alone; a few hundred are scored at a time."""
         for start in range(0, len(texts), TEXTS_AT_A_TIME):
-            observations = [_written(text) for text in texts[start : start + TEXTS_AT_A_TIME]]
-            for slot in self.models.checkpoints:
-                results = self.models.ask(slot, [Line(observation.normalised) for observation in observations])
-                observations = [_with(slot, *pair) for pair in zip(observations, results, strict=True)]
-            yield from map(self._said, observations)
+            written = read_texts([_written(text) for text in texts[start : start + TEXTS_AT_A_TIME]], self.lexicon)
+            scored, _ = score_texts(written, self.models)
+            for text in scored:
+                yield from self._said(self._of_texts([text]))
 
     def image(self, data: bytes) -> ImageScore:
         """Raises `DecodeError` when the bytes are no image."""
@@ -177,8 +139,8 @@ class Scorer:
         return ImageScore(
             scores=seen.frames[0].scores,
             screen=tuple(
-                ScreenScore(**self._said(text).model_dump(), confidence=text.confidence, box=text.box)
-                for text in seen.texts
+                ScreenScore(**dict(said), confidence=text.confidence, box=text.box)
+                for text, said in zip(seen.texts, self._said(seen), strict=True)
             ),
             policies=self._strongest(seen) if examined else None,
             error=seen.frames[0].error,
@@ -193,6 +155,7 @@ class Scorer:
             raise TooLong(f"the audio is longer than {MAX_AUDIO_S:.0f} s; cut it into segments with `liverisk sample`")
         heard = self._examined(Segment(_standing_alone(min(duration_s, 120.0)), audio=samples))
         speech, seen = heard.speech, heard.coverage["speech"]
+        said = list(self._said(heard))
         transcript = " ".join(text.text for text in heard.texts)
         return AudioScore(
             text=transcript,
@@ -202,14 +165,10 @@ class Scorer:
             normalised=normalise(transcript).text,
             speech_s=round(speech.speech_s, 2) if speech else 0.0,
             spans=tuple(
-                SpanScore(
-                    **self._said(text).model_dump(),
-                    start_s=text.at_s,
-                    end_s=text.end_s or text.at_s,
-                    confidence=text.confidence,
-                )
-                for text in heard.texts
+                SpanScore(**dict(one), start_s=text.at_s, end_s=text.end_s or text.at_s, confidence=text.confidence)
+                for text, one in zip(heard.texts, said, strict=True)
             ),
+            terms=_together(said),
             policies=self._strongest(heard) if seen.status != "not" else None,
             error=seen.detail if seen.status == "not" else None,
             coverage=_looked_at(heard, "speech"),
@@ -221,7 +180,8 @@ class Scorer:
         segment = fetch_segment(manifest, Folder(path.parent), max_side_px=self.examination.frame_side_px)
         seen = self._examined(segment)
         at = manifest.captured_at.timestamp()
-        verdicts = fuse(evidence_of(seen, self.labels), seen.coverage, self.policies, at=at, history={})
+        evidence = evidence_of(seen, self.labels, self.policies.fusion)
+        verdicts = fuse(evidence, seen.coverage, self.policies, at=at, history={})
         return SegmentScore(
             stream_id=manifest.stream_id,
             segment_id=manifest.segment_id,
@@ -232,21 +192,30 @@ class Scorer:
 
     def _examined(self, segment: Segment) -> Observations:
         settings = self.examination.for_profile(segment.manifest.profile)
-        return examine(segment, self.models, settings).observations
+        return examine(segment, self.models, settings, lexicon=self.lexicon).observations
 
-    def _said(self, text: TextObservation) -> TextScore:
-        alone = Observations(texts=(text,), coverage={}, checkpoints=dict(self.models.checkpoints))
-        return TextScore(
-            text=text.text,
-            language=text.language,
-            normalised=text.normalised,
-            policies=self._strongest(alone) if text.error is None else None,
-            error=text.error,
-        )
+    def _of_texts(self, texts: Sequence[TextObservation]) -> Observations:
+        return Observations(texts=tuple(texts), coverage={}, checkpoints=checkpoints_of(self.models, self.lexicon))
+
+    def _said(self, seen: Observations) -> Iterator[TextScore]:
+        """Each text by itself, but for the hits that another text gives their context."""
+        counted = counted_hits(seen, self.labels, self.policies.fusion)
+        for text, hits in zip(seen.texts, counted, strict=True):
+            certain = tuple(hit.model_copy(update={"needs_context": False}) for hit in hits)
+            alone = self._of_texts([text.model_copy(update={"hits": certain})])
+            yield TextScore(
+                text=text.text,
+                language=text.language,
+                normalised=text.normalised,
+                unmasked=text.unmasked,
+                terms=tuple(_term(hit, counts=hit in hits) for hit in text.hits),
+                policies=self._strongest(alone) if text.error is None else None,
+                error=text.error,
+            )
 
     def _strongest(self, seen: Observations) -> Probabilities:
         """Each policy's strongest item; nothing is pooled."""
-        evidence = evidence_of(seen, self.labels)
+        evidence = evidence_of(seen, self.labels, self.policies.fusion)
         known = {policy: max(item.probability for item in items) for policy, items in evidence.items() if items}
         return {policy: known[policy] for policy in self.policies.policies if policy in known}
 
@@ -266,11 +235,18 @@ def _written(text: str) -> TextObservation:
     )
 
 
-def _with(slot: str, observation: TextObservation, result: object) -> TextObservation:
-    if isinstance(result, Scores):
-        return observation.model_copy(update={"scores": {**observation.scores, slot: dict(result.labels)}})
-    error = result.error if isinstance(result, Failure) else type(result).__name__
-    return observation.model_copy(update={"error": error})
+def _together(said: Sequence[TextScore]) -> tuple[MatchedTerm, ...]:
+    """The terms of all spans, at their places in the transcript."""
+    found: list[MatchedTerm] = []
+    at = 0
+    for one in said:
+        found += (term.model_copy(update={"start": term.start + at, "end": term.end + at}) for term in one.terms)
+        at += len(one.text) + 1
+    return tuple(found)
+
+
+def _term(hit: Hit, *, counts: bool) -> MatchedTerm:
+    return MatchedTerm(**dict(hit), counts=counts)
 
 
 def _looked_at(seen: Observations, *modalities: str) -> dict[str, Coverage]:

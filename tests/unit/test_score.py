@@ -19,8 +19,11 @@ from pipelines.decode import DecodeError
 from pipelines.items import CheckpointRef, Failure, Item, Line, Result, Scores, ScreenLine, ScreenText, Span, Transcript
 from pipelines.policies import read_policies
 from pipelines.segment import ExaminationSettings
+from pipelines.text.lexicon import Lexicon
+from pipelines.text.lexicon_file import Entries, Entry
 from workers.cli.main import cli
-from workers.score import Folder, Scorer, TooLong, unexamined
+from workers.cli.score import _readable
+from workers.score import Folder, NoModels, Scorer, TooLong, unexamined
 from workers.storage import ObjectMissing
 
 LABELS = {
@@ -29,6 +32,11 @@ LABELS = {
     "nsfw": Label(policies=("sexual",)),
     "sfw": Label(),
 }
+
+
+ADD_ME = Entry(policy="scam", language="zh", term="加微信", variants=("加薇",), strength=0.6, sounds=True)
+BETTING = Entry(policy="gambling", language="zh", term="博彩", strength=0.7, sounds=True)
+TERMS = Lexicon(Entries(entries=(ADD_ME, BETTING)))
 
 
 def judge(item: Item) -> Result:
@@ -55,7 +63,7 @@ class Functions:
 
 def scorer(**answers: Callable[[Item], Result]) -> Scorer:
     named = {"text.risk": judge, **{name.replace("__", "."): answer for name, answer in answers.items()}}
-    return Scorer(Functions(named), {"function": LABELS}, read_policies(), ExaminationSettings())
+    return Scorer(Functions(named), {"function": LABELS}, read_policies(), ExaminationSettings(), TERMS)
 
 
 def png() -> bytes:
@@ -117,9 +125,9 @@ def test_an_image_whose_model_failed_has_no_policies() -> None:
     assert unexamined(found.coverage) == {"frames": MODEL_FAILED}
 
 
-def test_audio_gives_the_transcript_as_heard_with_its_simplified_form() -> None:
-    found = scorer(speech=says("殺自己的腳")).audio(wav())
-    assert (found.transcript, found.normalised, found.language) == ("殺自己的腳", "杀自己的脚", "zh")
+def test_audio_gives_the_transcript_for_readers_of_simplified_characters() -> None:
+    found = scorer(speech=says("殺自己的腳！")).audio(wav())
+    assert (found.transcript, found.normalised, found.language) == ("杀自己的脚！", "杀自己的脚!", "zh")
     assert [span.policies for span in found.spans] == [found.policies]
 
 
@@ -182,3 +190,64 @@ def test_a_file_without_text_is_nothing_found(tmp_path: Path) -> None:
     (tmp_path / "lines.txt").write_text("\n \n")
     done = CliRunner().invoke(cli, ["score", "--lines", str(tmp_path / "lines.txt")])
     assert (done.exit_code, "no text" in done.output) == (1, True)
+
+
+def test_a_lexicons_terms_are_shown_with_what_stands_for_them_and_whether_they_count() -> None:
+    found = next(iter(scorer().texts(["加薇 聊菠菜"])))
+    assert [(one.term, one.surface, one.chain, one.counts) for one in found.terms] == [
+        ("加微信", "加薇", ("variant",), True),
+        ("博彩", "菠菜", ("sound",), False),
+    ]
+    assert found.policies == {"minor_safety": 0.3, "scam": 0.6}
+    assert list(_readable(found))[1:] == [
+        "  “加薇” = 加微信 (variant): scam 0.6",
+        "  “菠菜” = 博彩 (sound): gambling, not counted: it needs context",
+    ]
+
+
+def test_a_term_without_steps_says_so_in_json() -> None:
+    found = next(iter(scorer().texts(["加微信"])))
+    assert json.loads(found.model_dump_json())["terms"][0]["chain"] == []
+
+
+def test_lines_of_a_file_are_no_context_for_one_another() -> None:
+    calm = scorer(text__risk=lambda item: Scores(labels={"scam": 0.01}))
+    _, second = calm.texts(["加微信", "jia wei xin"])
+    assert [one.counts for one in second.terms] == [False]
+
+
+def test_without_a_model_the_lexicon_speaks_alone() -> None:
+    alone = Scorer(NoModels(), {}, read_policies(), ExaminationSettings(), TERMS)
+    said, silent = alone.texts(["加微信", "你好"])
+    assert (said.policies, silent.policies) == ({"scam": 0.6}, {})
+
+
+def test_what_is_said_before_gives_context_and_terms_lie_in_the_transcript() -> None:
+    spans = tuple(
+        Span(start_s=at, end_s=at + 1, text=text, confidence=0.8, no_speech=0.1, compression=1.1)
+        for at, text in ((0, "今天推荐"), (1, "博彩平台"))
+    )
+    heard = Transcript(language="zh", language_probability=0.9, spans=spans, speech_s=2.0)
+    found = scorer(speech=lambda item: heard).audio(wav(2))
+    (term,) = found.terms
+    assert found.transcript[term.start : term.end] == term.surface == "博彩"
+    assert found.policies is not None
+    assert found.policies["gambling"] == 0.7
+
+
+def test_leaving_out_models_and_lexicons_at_once_is_wrong_usage() -> None:
+    done = CliRunner().invoke(cli, ["score", "--text", "a", "--no-lexicon", "--no-model"])
+    assert (done.exit_code, done.output.count("\n")) == (2, 1)
+
+
+def test_the_lexicons_are_read_without_any_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "scam.zh.yaml").write_text(
+        "policy: scam\nlanguage: zh\nowner: me\nterms: [{ term: 加微信, strength: 0.6 }]\n", encoding="utf-8"
+    )
+    monkeypatch.setenv("LIVERISK__LEXICONS_DIRECTORY", str(tmp_path))
+    done = CliRunner().invoke(cli, ["score", "--text", "加 微 信", "--no-model", "--json"])
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["terms"][0]["term"] == "加微信"
+    (tmp_path / "scam.zh.yaml").write_text("terms: [")
+    broken = CliRunner().invoke(cli, ["score", "--text", "加 微 信", "--no-model"])
+    assert (broken.exit_code, broken.output.count("\n")) == (2, 1)

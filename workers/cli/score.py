@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,8 @@ from workers.cli.config import configured
 from workers.cli.main import CommandError
 
 if TYPE_CHECKING:
-    from workers.score import AudioScore, ImageScore, Probabilities, Scorer, SegmentScore, TextScore
+    from workers.score import Scorer
+    from workers.scored import AudioScore, ImageScore, MatchedTerm, Probabilities, SegmentScore, TextScore
 
     Score = TextScore | AudioScore | ImageScore | SegmentScore
 
@@ -28,6 +30,8 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--image", type=_FILE, help="A JPEG, PNG or WebP file.")
 @click.option("--audio", type=_FILE, help="A FLAC, WAV, Ogg, MP3 or AIFF file.")
 @click.option("--manifest", type=_FILE, help="A segment manifest whose keys are files beside it.")
+@click.option("--no-lexicon", is_flag=True, help="Look for no terms: what the models say alone.")
+@click.option("--no-model", is_flag=True, help="Ask no text model: what the lexicons find alone.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
 def score(
@@ -37,11 +41,14 @@ def score(
     image: Path | None,
     audio: Path | None,
     manifest: Path | None,
+    no_lexicon: bool,
+    no_model: bool,
     as_json: bool,
 ) -> None:
-    """Print what the configured models say of one item: calibrated probabilities by policy.
+    """Print what the configured models and lexicons say of one item: calibrated probabilities by policy.
 
-    Models are fetched on first use. Ends with 3 when something could not be examined.
+    A lexicon's terms are shown with what stands for them. Models are fetched on first use. Ends with 3 when something
+    could not be examined.
     """
     asked: list[tuple[tuple[str, ...], Callable[[Scorer], Iterator[Score]]]] = []
     if text is not None:
@@ -57,12 +64,21 @@ def score(
         asked.append((("vision", "speech", "ocr", "text"), lambda scorer: iter([scorer.manifest(manifest)])))
     if len(asked) != 1:
         raise CommandError("score takes one of --text, --lines, --image, --audio and --manifest", exit_code=2)
+    if no_lexicon and no_model:
+        raise CommandError("--no-lexicon and --no-model together leave nothing to read a text with", exit_code=2)
     modalities, ask = asked[0]
-    _run(chosen, modalities, ask, as_json=as_json)
+    if no_model:
+        modalities = tuple(name for name in modalities if name != "text")
+    _run(chosen, modalities, ask, lexicon=not no_lexicon, as_json=as_json)
 
 
 def _run(
-    chosen: Path | None, modalities: tuple[str, ...], ask: Callable[[Scorer], Iterator[Score]], *, as_json: bool
+    chosen: Path | None,
+    modalities: tuple[str, ...],
+    ask: Callable[[Scorer], Iterator[Score]],
+    *,
+    lexicon: bool,
+    as_json: bool,
 ) -> None:
     from pipelines.cards import CardError
     from pipelines.checkpoints import CheckpointError
@@ -70,16 +86,18 @@ def _run(
     from pipelines.manifest import ManifestError
     from pipelines.policies import PolicyError
     from pipelines.scoring import ModelUnusable
+    from pipelines.text.lexicon_file import LexiconError
     from workers.score import Scorer, SlotMissing, TooLong
 
     config = configured(chosen)
     failed = 0
     try:
-        with Scorer.open(config, modalities, report=lambda line: click.echo(line, err=True)) as scorer:
+        report = partial(click.echo, err=True)
+        with Scorer.open(config, modalities, report, lexicon=lexicon) as scorer:
             for found in ask(scorer):
                 click.echo(found.model_dump_json() if as_json else "\n".join(_readable(found)))
                 failed += bool(_missing(found))
-    except (SlotMissing, TooLong, DecodeError, ManifestError, CardError, PolicyError) as error:
+    except (SlotMissing, TooLong, DecodeError, ManifestError, CardError, PolicyError, LexiconError) as error:
         raise CommandError(str(error), exit_code=2) from None
     except (CheckpointError, ModelUnusable) as error:
         raise CommandError(str(error)) from None
@@ -101,7 +119,8 @@ def _lines(path: Path) -> list[str]:
 
 def _missing(found: Score) -> dict[str, str]:
     """What was not examined, and why."""
-    from workers.score import SegmentScore, TextScore, unexamined
+    from workers.score import unexamined
+    from workers.scored import SegmentScore, TextScore
 
     gaps = {} if type(found) is TextScore else unexamined(getattr(found, "coverage", {}))
     if not isinstance(found, SegmentScore) and found.error:
@@ -110,7 +129,7 @@ def _missing(found: Score) -> dict[str, str]:
 
 
 def _readable(found: Score) -> Iterator[str]:
-    from workers.score import AudioScore, ImageScore, SegmentScore
+    from workers.scored import AudioScore, ImageScore, SegmentScore
 
     if isinstance(found, SegmentScore):
         yield f"{found.stream_id} {found.segment_id}: {_top(found.policies)}"
@@ -120,7 +139,9 @@ def _readable(found: Score) -> Iterator[str]:
     elif isinstance(found, ImageScore):
         for slot, scores in found.scores.items():
             yield f"{slot}: " + ", ".join(f"{label} {value:.3f}" for label, value in scores.items())
-        yield from (f'screen: "{line.text}": {_top(line.policies)}' for line in found.screen)
+        for line in found.screen:
+            yield f'screen: "{line.text}": {_top(line.policies)}'
+            yield from map(_term, line.terms)
         yield f"policies: {_top(found.policies)}"
     elif isinstance(found, AudioScore):
         language = f"{found.language} ({found.language_probability:.2f})" if found.language else "none"
@@ -128,10 +149,19 @@ def _readable(found: Score) -> Iterator[str]:
         for span in found.spans:
             folded = f" [{span.normalised}]" if span.normalised != span.text.casefold() else ""
             yield f'{span.start_s:6.1f} to {span.end_s:.1f} s: "{span.text}"{folded}: {_top(span.policies)}'
+            yield from map(_term, span.terms)
         yield f"policies: {_top(found.policies)}"
     else:
         yield f'{found.language or "--"} "{found.text}": {_top(found.policies)}'
+        yield from map(_term, found.terms)
     yield from (f"not examined: {what} ({reason})" for what, reason in _missing(found).items())
+
+
+def _term(found: MatchedTerm) -> str:
+    """`“加薇❤” = 加微信 (simplified, sound)`, and what that is worth."""
+    steps = f" ({', '.join(found.chain)})" if found.chain else ""
+    worth = f"{found.policy} {found.strength:g}" if found.counts else f"{found.policy}, not counted: it needs context"
+    return f"  “{found.surface}” = {found.term}{steps}: {worth}"
 
 
 def _top(policies: Probabilities | None) -> str:
