@@ -13,6 +13,7 @@ from pipelines.coverage import NO_INPUT
 from pipelines.record import MODALITIES, Modality, Severity, TextSource
 from workers.fetch import Objects
 from workers.runs.blurred import pictures
+from workers.runs.marking import pieces
 from workers.runs.pages import render
 from workers.runs.reviewed import Examined, Finding, Packet, Pass, Picture, Text
 from workers.verdicts.show import PLAIN, seen_in_words
@@ -86,6 +87,7 @@ def packet_page(packet: Packet, storage: Objects, *, originals: bool = False) ->
         ticks=_ticks(packet.since, packet.until),
         scale=SCALE,
         passages=passages(texts),
+        pieces=partial(pieces, most=CHARACTERS),
         texts_elsewhere=len(packet.texts) + packet.texts_left_out - len(texts),
         hits_elsewhere=sum(bool(one.hits) for one in packet.texts) - sum(bool(one.hits) for one in texts),
         sources=SOURCES,

@@ -27,11 +27,22 @@ class Hit(Strict):
     missed: bool = False
 
 
+class Mark(Strict):
+    """A lexicon's term that counts, at its place in a text; `chain` are the steps from what stands there to it."""
+
+    start: int
+    end: int
+    term: str
+    policy: str
+    chain: tuple[str, ...] = ()
+
+
 class Text(Strict):
     """A line of the transcript, the chat or the screen. `chain` names the steps that made `normalised` of it.
 
-    `live` says how live had read it, `live_text` what it read instead. `normalised` is null where it is the text;
-    `chain` is empty, too, where the steps have changed since.
+    `unmasked` is what was scored beside it, null where there were no disguises. `live` says how live had read it,
+    `live_text` what it read instead. `normalised` is null where it is the text; `chain` is empty, too, where the steps
+    have changed since.
     """
 
     at: AwareDatetime
@@ -39,10 +50,13 @@ class Text(Strict):
     text: str
     normalised: str | None = None
     chain: tuple[str, ...] = ()
+    unmasked: str | None = None
     language: str | None = None
     users: int = 0
     repeats: int = 1
+    joined: int = 0
     hits: tuple[Hit, ...] = ()
+    marks: tuple[Mark, ...] = ()
     live: Reading = "same"
     live_text: str | None = None
 

@@ -14,10 +14,11 @@ from pipelines.coverage import HARMLESS, NO_INPUT
 from pipelines.fusion import LabelsByCheckpoint
 from pipelines.policies import Policies
 from pipelines.record import MODALITIES, Coverage, Evidence, Modality, Record, TextObservation
+from pipelines.record import Hit as Term
 from pipelines.text.normalise import normalise
-from workers.runs.claims import Claims, claims_of, hits_of, watch
+from workers.runs.claims import Claims, claims_of, hits_of, terms_of, watch
 from workers.runs.rereading import Earlier, Heard
-from workers.runs.reviewed import Examined, Hit, Pass, Picture, Text
+from workers.runs.reviewed import Examined, Hit, Mark, Pass, Picture, Text
 from workers.verdicts.timeline import ends_at, is_flagged, timeline
 
 TEXTS_KEPT = 20_000
@@ -27,6 +28,16 @@ PICTURES_A_SEGMENT = 3
 
 Hits = Mapping[str, Evidence]
 """What one item says for the policies that it speaks for."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A text that deep read, what it says for which policies, and the lexicon's terms in it that count."""
+
+    heard: Heard
+    text: TextObservation
+    hits: Hits
+    terms: tuple[Term, ...]
 
 
 @dataclass(slots=True)
@@ -109,27 +120,27 @@ class SideBySide:
     def __init__(self, policies: Policies, labels: LabelsByCheckpoint) -> None:
         self.live, self.deep = Side(), Side()
         self._policies, self._labels = policies, labels
-        self._read: list[tuple[Heard, TextObservation, Hits]] = []
+        self._read: list[_Read] = []
         self._pictures: list[Picture] = []
 
     def add(self, live: Record | None, deep: Record | None) -> None:
-        before: Claims = claims_of(live, self._labels) if live else {}
+        before: Claims = claims_of(live, self._labels, self._policies) if live else {}
         if live:
             self.live.add(live, before)
         if not deep:
             return
-        claims = claims_of(deep, self._labels)
+        claims = claims_of(deep, self._labels, self._policies)
         self.deep.add(deep, claims)
-        hits = hits_of(deep, claims, self._policies)
-        for text in deep.observations.texts:
+        hits, terms = hits_of(deep, claims, self._policies), terms_of(deep, self._labels, self._policies)
+        for text, own in zip(deep.observations.texts, terms, strict=True):
             place = text.source, text.at_s, text.text
-            self._read.append((_heard(deep, text, claims), text, hits.get(place, {})))
+            self._read.append(_Read(_heard(deep, text, claims), text, hits.get(place, {}), own))
         self._pictures += self._pictures_of(deep, hits, before)
 
     def texts(self) -> tuple[tuple[Text, ...], int]:
         """What deep read, in the order of time, and how many texts were left out for their number."""
         earlier = Earlier(self.live.texts)
-        read = [self._text(heard, text, hits, earlier) for heard, text, hits in self._read]
+        read = [self._text(one, earlier) for one in self._read]
         first = sorted(read, key=lambda one: (not one.hits, one.live == "same", one.at))[:TEXTS_KEPT]
         return tuple(sorted(first, key=lambda one: one.at)), len(read) - len(first)
 
@@ -149,20 +160,26 @@ class SideBySide:
                 kept.append(one)
         return tuple(sorted(kept, key=lambda one: one.at))
 
-    def _text(self, heard: Heard, text: TextObservation, hits: Hits, earlier: Earlier) -> Text:
-        match = earlier.match(heard)
+    def _text(self, read: _Read, earlier: Earlier) -> Text:
+        text, match = read.text, earlier.match(read.heard)
         known = match.live.probabilities if match.live else {}
         form = normalise(text.text)
         return Text(
-            at=heard.at,
+            at=read.heard.at,
             source=text.source,
             text=text.text,
             normalised=text.normalised if text.normalised != text.text else None,
             chain=form.chain if form.text == text.normalised else (),
+            unmasked=text.unmasked,
             language=text.language,
             users=len(text.users),
             repeats=text.repeats,
-            hits=tuple(self._hit(policy, one, known.get(policy)) for policy, one in hits.items()),
+            joined=text.joined,
+            hits=tuple(self._hit(policy, one, known.get(policy)) for policy, one in read.hits.items()),
+            marks=tuple(
+                Mark(start=one.start, end=one.end, term=one.term, policy=one.policy, chain=one.chain)
+                for one in read.terms
+            ),
             live=match.reading,
             live_text=match.live.text if match.live and match.reading == "changed" else None,
         )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pipelines.coverage import GAP, HARMLESS, NO_INPUT, SHED
-from pipelines.record import ACTIONS, MODALITIES, Action, Coverage, Modality, Record, Severity, Verdict
+from pipelines.record import ACTIONS, LEXICON, MODALITIES, Action, Coverage, Modality, Record, Severity, Verdict
 from workers.records import Progress, RecordError, read_records, record_keys
 from workers.runs.applied import LIVE
 from workers.storage import Storage
@@ -148,7 +148,10 @@ def shown(
 
 
 def seen_in_words(found: Sequence[Seen]) -> str:
-    """Evidence of each modality, for instance `chat “add me” ×12 by 5 users; frames vision.nudity/nsfw ×3`."""
+    """Evidence of each modality, for instance `chat “add me” ×12 by 5 users; frames vision.nudity/nsfw ×3`.
+
+    Where a lexicon's term speaks loudest, `chat “jia wei xin” (pinyin → 加微信)`.
+    """
     return "; ".join(map(_seen_in_words, found))
 
 
@@ -224,6 +227,8 @@ def _why(record: Record, kind: Kind) -> str:
 def _seen_in_words(one: Seen) -> str:
     texts = " / ".join(f"“{_snippet(text)}”" for text in one.texts)
     words = [one.modality, texts or one.label]
+    if one.label.startswith(f"{LEXICON}/"):
+        words.append(f"({' → '.join((*one.chain, printable(one.label.removeprefix(f'{LEXICON}/'))))})")
     if one.items > 1:
         words.append(f"×{one.items}")
     if one.users > 1:

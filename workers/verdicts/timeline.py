@@ -34,7 +34,7 @@ class Seen:
     """What one modality showed of one policy over a stretch; `texts` are the likeliest different ones first.
 
     `users` is the most distinct users behind one piece of evidence: the same user in two segments is
-    not known to be the same here.
+    not known to be the same here. `chain`: where the likeliest is a lexicon's term, the steps to it.
     """
 
     modality: str
@@ -43,6 +43,7 @@ class Seen:
     label: str
     texts: tuple[str, ...]
     users: int
+    chain: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +173,7 @@ def seen(evidence: Iterable[Evidence]) -> tuple[Seen, ...]:
             label=items[0].label,
             texts=tuple(dict.fromkeys(one.text for one in items if one.text))[:TEXTS_KEPT],
             users=max(one.users for one in items),
+            chain=items[0].chain,
         )
         for modality, items in grouped.items()
     )

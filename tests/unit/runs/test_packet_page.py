@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from pipelines.policies import read_policies
+from pipelines.record import Hit as Term
 from pipelines.record import TextObservation
 from tests import records
 from workers.runs.packet_page import CHARACTERS, TEXTS_SHOWN, conclusion, packet_page, passages
-from workers.runs.reviewed import Hit, Packet, Pass, Text
+from workers.runs.reviewed import Hit, Mark, Packet, Pass, Text
 from workers.runs.run import Named
 from workers.runs.side_by_side import SideBySide
 from workers.storage import ObjectMissing
@@ -142,3 +143,36 @@ def test_texts_that_live_read_alike_are_the_same_however_they_are_cut() -> None:
 
     assert [one.live for one in sides.texts()[0]] == ["same", "same"]
     assert sides.only_live() == ()
+
+
+TERM = Hit(policy="scam", probability=0.6, label="lexicon/加微信")
+
+
+def test_a_lexicons_terms_are_marked_where_they_stand_with_what_they_are_taken_for() -> None:
+    mark = Mark(start=2, end=4, term="加微信", policy="scam", chain=("simplified", "variant"))
+    html = page(packet([text("快来加薇吧", TERM, marks=(mark,), unmasked="快来加微信吧")]))
+
+    assert '快来<mark title="加微信 (simplified, variant)">加薇</mark>吧' in html
+    assert "<q>加薇</q> = 加微信 (simplified → variant)" in html
+    assert "without disguise: <q>快来加微信吧</q>" in html
+
+
+def test_marks_that_overlap_or_lie_beyond_what_is_shown_break_nothing() -> None:
+    marks = tuple(Mark(start=a, end=b, term="<b>", policy="scam") for a, b in ((0, 3), (2, 5), (4990, 4999)))
+    html = page(packet([text("abcdef" + "x" * 5000, TERM, marks=marks)]))
+
+    assert '<mark title="&lt;b&gt;">abc</mark><mark title="&lt;b&gt;">de</mark>fx' in html
+    assert "<b>" not in html
+
+
+def test_only_terms_that_count_are_marked() -> None:
+    known = Term(term="加微信", policy="scam", surface="v", start=0, end=1, strength=0.6)
+    doubtful = Term(term="博彩", policy="gambling", surface="b", start=2, end=3, strength=0.7, needs_context=True)
+    line = records.chat_line("v b", scam=0.1).model_copy(update={"hits": (known, doubtful), "unmasked": "w b"})
+    sides = SideBySide(read_policies(), {"e5-small-risk": {}})
+    sides.add(None, records.record(0, texts=[line], run="review-1"))
+    (read,) = sides.texts()[0]
+
+    assert [(mark.term, mark.start, mark.end) for mark in read.marks] == [("加微信", 0, 1)]
+    assert [(hit.policy, hit.label) for hit in read.hits] == [("scam", "lexicon/加微信")]
+    assert read.unmasked == "w b"

@@ -93,3 +93,11 @@ def test_a_long_text_is_cut() -> None:
 
 def test_streamers_text_cannot_steer_the_terminal() -> None:
     assert printable("a\x1b[31mb\u202ec\n加") == "a [31mb c 加"
+
+
+def test_a_lexicons_term_is_told_with_the_steps_that_lead_to_it() -> None:
+    term = chat_evidence("jia wei xin ba").model_copy(update={"label": "lexicon/加微信", "chain": ("pinyin",)})
+
+    assert seen_in_words(seen([term])) == "chat “jia wei xin ba” (pinyin → 加微信) by 3 users"
+    plain = term.model_copy(update={"chain": ()})
+    assert seen_in_words(seen([plain])) == "chat “jia wei xin ba” (加微信) by 3 users"
