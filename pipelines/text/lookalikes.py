@@ -43,9 +43,9 @@ _FIRST_INDICATOR = 0x1F1E6
 _NO_COUNTRIES = ("vx", "wx", "vv", "wv", "qq")
 _PLUS = re.compile(
     rf"(?<![a-z\d+➕])[+➕](?=[\ .*_-]?(?:[微薇威徽维卫我你她他群裙扣企关好]|(?:vv?x?|wx|qq?)(?![a-z])))"
-    rf"|(?<![a-z\d+➕{HAN}])[+➕](?=[\ .*_-]?[{HAN}])"
+    rf"|(?<![a-z\d%+➕{HAN}])(?:(?<!\ )[+➕](?=[\ .*_-]?[{HAN}])|[+➕](?=[{HAN}]))"
 )
-"""`加` where somebody is to be added: `+微`, `➕ vx`; not in `苹果+香蕉`, `c++`, `18+`, `1+1`, `+1`."""
+"""`加` where somebody is to be added: `+微`, `➕ vx`; not in `苹果+香蕉`, `黄 + 蓝`, `c++`, `18+`, `1+1`, `+1`."""
 
 
 def symbols(view: Aligned) -> list[Edit]:
