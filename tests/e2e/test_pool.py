@@ -34,7 +34,7 @@ def test_a_segment_becomes_one_record_with_verdicts_and_their_evidence(pool: Poo
     assert scam.evidence[0].modality == "chat"
     assert len(record.verdicts) == 12
     assert set(record.observations.coverage) == set(MODALITIES)
-    assert set(record.observations.checkpoints) == {"vision.nudity", "speech", "ocr", "text.risk"}
+    assert set(record.observations.checkpoints) == {"vision.nudity", "speech", "ocr", "text.risk", "lexicon"}
 
 
 def test_an_ordinary_segment_is_allowed_and_says_that_it_was_examined(pool: Pool) -> None:
