@@ -69,7 +69,7 @@ class _Found:
 
 
 class Lexicon:
-    """The terms of one day. Made at once, its automata when it is first asked; then safe for several threads."""
+    """The terms of one day; its automata are made when it is first asked. Safe for several threads."""
 
     def __init__(self, content: Entries, *, expired: int = 0) -> None:
         self.content = content
@@ -98,6 +98,10 @@ class Lexicon:
         found = _standing(_not_allowed((*_widened(spelt, heard), *heard), allowed, len(text)), len(text))
         said = _without_disguise(opened, found)
         return Reading(tuple(_hits(found, text)), said if said != plain.text else None)
+
+    def warm_up(self) -> None:
+        """Makes the automata, which the first reading would wait for: a second or two of one core."""
+        self.read("")
 
     @cached_property
     def _spellings(self) -> Spellings:

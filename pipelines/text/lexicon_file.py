@@ -51,14 +51,6 @@ class Term(Strict):
     allow: tuple[Spelling, ...] = Field(default=(), description="phrases in which it does not count")
     expires: date | None = Field(default=None, description="the last day in force")
 
-    @field_validator("term", "variants", "phrases", mode="after")
-    @classmethod
-    def _long_enough(cls, found: str | tuple[str, ...]) -> str | tuple[str, ...]:
-        for spelling in (found,) if isinstance(found, str) else found:
-            if not is_long_enough(normalise(spelling).text):
-                raise ValueError(f"{spelling} is too short: it would match everywhere")
-        return found
-
     @model_validator(mode="after")
     def _can_be_heard(self) -> Term:
         if self.sounds and (len(self.term) < FEWEST_CHARACTERS or not all(map(is_han, self.term))):
@@ -85,11 +77,14 @@ class LexiconFile(Strict):
         return policy
 
     @model_validator(mode="after")
-    def _each_spelling_once(self) -> LexiconFile:
+    def _each_spelling_once_and_long_enough(self) -> LexiconFile:
         owners: dict[str, int] = {}
         for index, term in enumerate(self.terms):
             for spelling in (term.term, *term.variants, *term.phrases):
-                other = owners.setdefault(normalise(spelling).text, index)
+                form = normalise(spelling).text
+                if not is_long_enough(form):
+                    raise ValueError(f"term {term.term}: {spelling} is too short: it would match everywhere")
+                other = owners.setdefault(form, index)
                 if other != index:
                     raise ValueError(f"{spelling} is a spelling of {self.terms[other].term} and of {term.term}")
         return self

@@ -36,7 +36,7 @@ def worker(chosen: Path | None, concurrency: int | None, lanes: str | None, log_
     try:
         check_deployment(settings)
         app = make_app(settings)
-        app.liverisk_lexicons.current()  # before the fork: every child has at least these
+        app.liverisk_lexicons.current().warm_up()  # before the fork: children share it, and have at least this one
         store = Storage(settings.store)
         store.make_bucket()
         store.check_writes_once()
