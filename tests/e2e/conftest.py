@@ -18,6 +18,7 @@ import yaml
 
 from pipelines.manifest import SegmentManifest
 from pipelines.record import Record
+from pipelines.text.lexicon_file import LEXICONS_DIRECTORY
 from tests.conftest import wait_for
 from workers.config import Config, load_config
 from workers.engine.client import EngineClient
@@ -41,7 +42,11 @@ class Pool:
 
     def __init__(self, services: Services, directory: Path) -> None:
         settings = directory / "liverisk.yaml"
-        settings.write_text(yaml.safe_dump(SETTINGS))
+        self.lexicons = directory / "lexicons"
+        self.lexicons.mkdir()
+        for file in LEXICONS_DIRECTORY.glob("scam.*"):
+            shutil.copy(file, self.lexicons)
+        settings.write_text(yaml.safe_dump({**SETTINGS, "lexicons_directory": str(self.lexicons)}))
         base = services.config(load_config(settings, environment={}), bucket="pool-under-test")
         self.config: Config = base.model_copy(update={"state_directory": directory})
         self.environment = {**os.environ, **environment_of(self.config), "LIVERISK_CONFIG": str(settings)}

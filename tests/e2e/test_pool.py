@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -11,10 +12,11 @@ from pathlib import Path
 import psutil
 
 from pipelines import coverage as why
-from pipelines.record import MODALITIES
+from pipelines.record import MODALITIES, Record
 from tests.conftest import wait_for
 from tests.e2e.conftest import Pool
 from tests.segments import jpeg, store_segment
+from workers.lexicons import told
 from workers.records import record_key_of
 from workers.state import connect
 
@@ -35,6 +37,26 @@ def test_a_segment_becomes_one_record_with_verdicts_and_their_evidence(pool: Poo
     assert len(record.verdicts) == 12
     assert set(record.observations.coverage) == set(MODALITIES)
     assert set(record.observations.checkpoints) == {"vision.nudity", "speech", "ocr", "text.risk", "lexicon"}
+
+
+def test_a_term_that_is_written_down_is_found_without_a_restart(pool: Pool) -> None:
+    new = "policy: scam\nlanguage: de\nowner: me\nterms: [{ term: blaue tulpen, strength: 0.9 }]\n"
+    (pool.lexicons / "scam.de.yaml").write_text(new, encoding="utf-8")
+    numbers = itertools.count()
+
+    def found() -> Record | None:
+        manifest = store_segment(pool.storage, "tulip-room", next(numbers), frames=[], chat=["kauf B L A U E tulpen"])
+        pool.send([manifest])
+        (record,) = pool.records([manifest])
+        return record if record.observations.texts[0].hits else None
+
+    record = wait_for(found, "a worker has seen the new file")
+    assert isinstance(record, Record)
+    (hit,) = record.observations.texts[0].hits
+    assert (hit.term, hit.surface, hit.chain) == ("blaue tulpen", "B L A U E tulpen", ("case", "spacing"))
+    assert "lexicon/blaue tulpen" in [one.label for verdict in record.verdicts for one in verdict.evidence]
+    with connect(pool.config) as client:
+        assert len(told(client)) == len(pool.workers)
 
 
 def test_an_ordinary_segment_is_allowed_and_says_that_it_was_examined(pool: Pool) -> None:
