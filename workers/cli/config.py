@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 import yaml
 
+from pipelines.cards import Card
+from pipelines.policies import Policies
 from pipelines.text.lexicon_file import LexiconFile, in_force, survey
 from workers.cli.main import CommandError
 from workers.config import Config, ConfigError, load_config
@@ -44,7 +46,17 @@ def check(chosen: Path | None, as_json: bool) -> None:
         return
     click.echo(yaml.safe_dump(settings.model_dump(mode="json"), allow_unicode=True, sort_keys=False), nl=False)
     click.echo("\n".join(_lexicons(lexicons)))
+    if unseen := _unseen(settings, policies, cards):
+        rest = "they rest on speech, chat and on-screen text"
+        click.echo(f"# no vision label speaks for: {', '.join(unseen)}; {rest}")
     click.echo(f"# ok: {len(policies.policies)} policies ({policies.digest[:12]}), {len(cards)} cards")
+
+
+def _unseen(settings: Config, policies: Policies, cards: Mapping[str, Card]) -> list[str]:
+    """The policies that no checkpoint of a vision slot has a label for: frames are looked at, and not for them."""
+    used = [slot.checkpoint for name, slot in settings.slots.items() if name.startswith("vision.")]
+    seen = {policy for name in used for label in cards[name].fields.labels.values() for policy in label.policies}
+    return [policy for policy in policies.policies if policy not in seen]
 
 
 def _lexicons(files: Sequence[LexiconFile]) -> Iterator[str]:
@@ -52,7 +64,11 @@ def _lexicons(files: Sequence[LexiconFile]) -> Iterator[str]:
     today = datetime.now(UTC).date()
     for one in survey(files, today):
         expired = f", {one.expired} expired" if one.expired else ""
-        yield f"# lexicon {one.policy} {one.language}: {one.terms} terms{expired}"
+        yield f"# lexicon {one.policy} {one.language}: {_terms(one.terms)}{expired}"
         yield from (f"#   expires on {day}: {term}" for term, day in one.expiring)
     content = in_force(files, today)
-    yield f"# lexicons: {len(content.entries)} terms in force ({content.digest[:12]})"
+    yield f"# lexicons: {_terms(len(content.entries))} in force ({content.digest[:12]})"
+
+
+def _terms(count: int) -> str:
+    return "1 term" if count == 1 else f"{count} terms"

@@ -1,4 +1,4 @@
-"""`liverisk config check` reads the lexicons and says what they hold."""
+"""`liverisk config check` reads the lexicons, says what they hold, and what no vision model looks for."""
 
 from __future__ import annotations
 
@@ -48,3 +48,9 @@ def test_a_broken_lexicon_is_told_in_one_line_with_its_file_and_term(lexicon: Pa
     assert done.exit_code == 2
     assert done.output.startswith("liverisk: lexicons: scam.zh.yaml: term 私聊转账: strength: ")
     assert done.output.count("\n") == 1
+
+
+def test_policies_that_no_vision_label_speaks_for_are_named(lexicon: Path) -> None:
+    (line,) = (line for line in check().output.splitlines() if line.startswith("# no vision label speaks for: "))
+    assert "weapons" in line
+    assert "sexual" not in line
