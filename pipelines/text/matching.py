@@ -23,6 +23,8 @@ Way = Literal["term", "variant", "allowed"]
 LOSES = "repeat"
 """A step after which a spelling may be another word: `kkk` is not `kk`."""
 FEWEST_SYLLABLES = 2
+_WITHOUT_ACCENTS = str.maketrans("áàâãéèêíìîóòôõúùûüý", "aaaaeeeiiioooouuuuy")
+"""Accents that chat leaves out. Not what makes another letter of it: `ñ`, `ö`, `ç`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +53,18 @@ class Spellings:
         known: dict[str, list[Spelt]] = {}
         for entry in entries:
             for way, spelling in _spellings(entry):
-                for form in _forms(spelling):
+                for form in {form.translate(_WITHOUT_ACCENTS) for form in _forms(spelling)}:
                     known.setdefault(form, []).append(Spelt(entry, way, _is_weak(form)))
         self._automaton = _automaton({form: (len(form), tuple(spelt)) for form, spelt in known.items()})
 
     def find(self, text: str) -> Iterator[tuple[int, int, Spelt]]:
-        """Start, end and what stands there; Latin letters and digits only as whole words and numbers."""
+        """Start, end and what stands there; Latin letters and digits only as whole words and numbers.
+
+        Accents on vowels make no difference.
+        """
         if self._automaton is None:
             return
+        text = text.translate(_WITHOUT_ACCENTS)
         for last, (length, spelt) in self._automaton.iter(text):
             start, end = last + 1 - length, last + 1
             if _is_whole(text, start, end):

@@ -83,6 +83,15 @@ def test_latin_letters_match_as_whole_words_only(text: str) -> None:
     assert hits(text) == ()
 
 
+@pytest.mark.parametrize("text", ["mándame tu código", "mandame tu codigo", "MANDAME tu código"])
+def test_accents_that_chat_leaves_out_make_no_difference(text: str) -> None:
+    assert the_hit(text, lexicon(entry("mándame tu código", language="es"))).surface == text
+
+
+def test_a_letter_that_is_another_one_is_not_left_out() -> None:
+    assert hits("feliz ano nuevo", lexicon(entry("año nuevo", language="es"))) == ()
+
+
 @pytest.mark.parametrize("text", ["jia wei xin", "jiaweixin", "来 jia wei xin", "JIA WEI XIN"])
 def test_pinyin_in_latin_letters_is_a_hit_that_needs_context(text: str) -> None:
     hit = the_hit(text)
