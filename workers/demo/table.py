@@ -30,6 +30,8 @@ SAVINGS = {
     "silence": "silent",
     "repeated": "repeated",
     "no_letters": "without a letter",
+    "invented": "words that nobody said",
+    "joins": "joined readings left out",
 }
 """Reasons of `Coverage.skipped` in words; others are shown as they are."""
 
