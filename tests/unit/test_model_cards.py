@@ -65,6 +65,12 @@ def test_a_card_is_in_the_index(card: Card) -> None:
     assert f"]({card.id}/README.md)" in (CARDS_DIRECTORY / "README.md").read_text(encoding="utf-8")
 
 
+def test_the_nudity_scores_that_its_publisher_calls_safe_and_probable_keep_that_meaning() -> None:
+    calibration = CARDS["open-nsfw"].fields.labels["nsfw"].calibration
+    assert calibration(0.2) == pytest.approx(0.05, abs=0.001)
+    assert calibration(0.8) == pytest.approx(0.8, abs=0.001)
+
+
 def test_every_configured_slot_has_a_card_that_fills_it() -> None:
     for name, slot in load_config(environment={}).slots.items():
         assert name in CARDS[slot.checkpoint].fields.slots
