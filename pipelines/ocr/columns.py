@@ -8,6 +8,8 @@ down, and the column that the detector found in pieces.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from statistics import fmean
 
 import numpy as np
@@ -42,20 +44,36 @@ def _sides(corners: Corners) -> tuple[float, float]:
     return float(np.linalg.norm(corners[0] - corners[1])), float(np.linalg.norm(corners[0] - corners[3]))
 
 
-def pieced(lines: Sequence[ScreenLine], found: Sequence[Corners]) -> tuple[ScreenLine, ...]:
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the recogniser made of one crop. `upwards`: the line runs from the bottom to the top."""
+
+    text: str
+    confidence: float
+    upwards: bool = False
+
+
+def pieced(
+    lines: Sequence[ScreenLine], readings: Sequence[Reading], found: Sequence[Corners]
+) -> tuple[ScreenLine, ...]:
     """The lines, with single characters and columns that stand on one another put together in the uppermost's place.
 
-    A character wide of space around it is found by itself, and one character says nothing to a text model.
+    A character wide of space around it is found by itself, and one character says nothing to a text model. What
+    runs upwards goes on above.
     """
     pieces = [index for index, line in enumerate(lines) if line.text and _is_piece(line, found[index])]
     columns: list[list[int]] = []
     for index in sorted(pieces, key=lambda i: float(found[i][:, 1].min())):
-        above = next((column for column in columns if _stands_on(found[column[-1]], found[index])), None)
+        alike = (column for column in columns if readings[column[-1]].upwards == readings[index].upwards)
+        above = next((column for column in alike if _stands_on(found[column[-1]], found[index])), None)
         if above is None:
             columns.append([index])
         else:
             above.append(index)
-    together = {column[0]: _together([lines[i] for i in column]) for column in columns}
+    together = {
+        column[0]: _together([lines[i] for i in (reversed(column) if readings[column[0]].upwards else column)])
+        for column in columns
+    }
     inner = {i for column in columns for i in column[1:]}
     return tuple(together.get(index, line) for index, line in enumerate(lines) if index not in inner)
 
@@ -79,7 +97,13 @@ def _together(column: Sequence[ScreenLine]) -> ScreenLine:
         return column[0]
     lefts, tops, rights, bottoms = zip(*(line.box for line in column), strict=True)
     return ScreenLine(
-        text="".join(line.text for line in column),
+        text=column[0].text + "".join(_space(one.text, other.text) + other.text for one, other in pairwise(column)),
         confidence=fmean(line.confidence for line in column),
         box=(min(lefts), min(tops), max(rights), max(bottoms)),
     )
+
+
+def _space(before: str, after: str) -> str:
+    """A space between Latin words; none within a column of single letters."""
+    words = len(before) > 1 and len(after) > 1 and (before[-1] + after[0]).isascii()
+    return " " if words else ""

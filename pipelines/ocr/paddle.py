@@ -23,7 +23,7 @@ from rapidocr.utils.process_img import get_rotate_crop_image
 
 from pipelines.cards import Card, CardError
 from pipelines.items import Failure, Item, Picture, Result, ScreenLine, ScreenText
-from pipelines.ocr.columns import SURE, from_top_left, is_tall, pieced
+from pipelines.ocr.columns import SURE, Reading, from_top_left, is_tall, pieced
 from pipelines.scoring import only, prove
 
 DETECTOR_FILE = "det.onnx"
@@ -72,24 +72,24 @@ class ScreenReader:
             return read
         height, width = image.shape[:2]
         lines = tuple(
-            ScreenLine(text=text.strip(), confidence=score, box=_box(corners, width, height))
-            for (text, score), corners in zip(read, kept, strict=True)
+            ScreenLine(text=reading.text, confidence=reading.confidence, box=_box(corners, width, height))
+            for reading, corners in zip(read, kept, strict=True)
         )
-        return ScreenText(lines=pieced(lines, list(kept)), unread=len(found) - len(kept))
+        return ScreenText(lines=pieced(lines, read, list(kept)), unread=len(found) - len(kept))
 
-    def _recognised(self, crops: Sequence[Crop], tall: Sequence[bool]) -> list[tuple[str, float]] | Failure:
-        """Text and confidence of each crop; of a column read with doubt, those of the surer way to hold it."""
+    def _recognised(self, crops: Sequence[Crop], tall: Sequence[bool]) -> list[Reading] | Failure:
+        """A reading of each crop; of a column read with doubt, the surer of both ways to hold it."""
         read = self.recogniser(TextRecInput(img=list(crops)))
         if not np.isfinite(read.scores).all():
             return Failure(error="NonFiniteScore")
-        lines = [(text, float(score)) for text, score in zip(read.txts, read.scores, strict=True)]
-        doubtful = [index for index, (_, score) in enumerate(lines) if tall[index] and score < SURE]
+        lines = [Reading(text.strip(), float(score)) for text, score in zip(read.txts, read.scores, strict=True)]
+        doubtful = [index for index, line in enumerate(lines) if tall[index] and line.confidence < SURE]
         if not doubtful:
             return lines
         turned = self.recogniser(TextRecInput(img=[np.ascontiguousarray(np.rot90(crops[i], 2)) for i in doubtful]))
         for index, text, score in zip(doubtful, turned.txts, turned.scores, strict=True):
-            if score > lines[index][1]:
-                lines[index] = (text, float(score))
+            if score > lines[index].confidence:
+                lines[index] = Reading(text.strip(), float(score), upwards=True)
         return lines
 
     def _find(self, image: NDArray[np.uint8]) -> Quadrilaterals | Failure:

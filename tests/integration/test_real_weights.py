@@ -17,9 +17,11 @@ from pipelines.frames import without_near_duplicates
 from pipelines.items import Clip, Line, Picture, Scores, ScreenText, Transcript
 from pipelines.kinds import load
 from pipelines.models import Model
+from pipelines.policies import read_policies
 from pipelines.screen import examine_screen
 from pipelines.segment import ExaminationSettings, Frame
 from pipelines.text.normalise import normalise
+from tests.benchmarks.benign_photos import pictures
 from tests.functions import Functions
 from workers.config import Config
 
@@ -70,6 +72,15 @@ def test_photos_of_a_temple_and_a_flower_score_low_for_nudity(session: Session) 
     scores = nudity(session)
     assert len(scores) == 2
     assert max(scores) < 0.05
+
+
+def test_benign_pictures_their_crops_and_fields_of_skin_colour_stay_far_below_watch() -> None:
+    label = read_card(CARDS_DIRECTORY / "open-nsfw").fields.labels["nsfw"]
+    watch = read_policies(Config().policies_file).policies["sexual"].thresholds.watch
+    results = model("open-nsfw", "onnx").predict([picture for _, picture in list(pictures([]))[::2]])
+    scores = [label.calibration(result.labels["nsfw"]) for result in results if isinstance(result, Scores)]
+    assert len(scores) == 17
+    assert max(scores) < watch / 2
 
 
 def test_torch_and_onnx_say_the_same_of_the_same_photo() -> None:

@@ -116,6 +116,11 @@ def test_characters_that_stand_on_one_another_are_one_text(tmp_path: Path) -> No
     assert line.box == pytest.approx((100 / 320, 100 / 640, 130 / 320, 230 / 640), abs=0.05)
 
 
+def test_the_pieces_of_a_line_that_runs_upwards_go_on_above(tmp_path: Path) -> None:
+    upwards, _ = reader(tmp_path, ("p6", 0.3), ("noom", 0.4), ("on telegram", 0.99), ("add me", 0.99))
+    assert texts(upwards.predict([columns((100, 100, 24, 150), (100, 270, 24, 90))])[0]) == ["add me on telegram"]
+
+
 def test_columns_side_by_side_are_texts_of_their_own(tmp_path: Path) -> None:
     two, _ = reader(tmp_path, ("a", 0.99), ("b", 0.99), ("c", 0.99), ("d", 0.99))
     boxes = [(left, top, 30, 30) for top in (100, 150) for left in (60, 160)]
