@@ -87,7 +87,12 @@ class Label(Strict):
 
     policies: tuple[str, ...] = ()
     calibration: Calibration = Calibration()
+    by_language: dict[str, Calibration] = Field(default={}, description="ISO 639-1 code -> fitted on its texts alone")
     prompts: tuple[str, ...] = Field(default=(), description="zero-shot: what to compare a frame with")
+
+    def calibration_for(self, language: str | None) -> Calibration:
+        """The one for texts in `language`; `calibration` where the card has none, or the language is unknown."""
+        return self.by_language.get(language or "", self.calibration)
 
 
 class CardFields(Strict):

@@ -1,6 +1,7 @@
-"""Kind `embedding-head`: a frozen sentence encoder and one logistic regression per policy on top.
+"""Kind `embedding-head`: a sentence encoder, with an adapter or without, and one linear layer per policy on top.
 
-The head lies beside the card and weighs a few kilobytes, so a better one is a commit, not a download.
+Head and adapter lie beside the card and weigh kilobytes and a few megabytes, so a better one is a commit, not a
+download. Several cards may share one encoder and differ in these two alone.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from pipelines.cards import Card, CardError
 from pipelines.items import Failure, Item, Line, Result, Scores
+from pipelines.text.adapter import adapter_of
 from pipelines.text.encoder import MAX_TOKENS, Embedder
 
 HEAD_FILE = "head.safetensors"
@@ -89,7 +91,7 @@ class EmbeddingHead:
 
 
 def load_embedding_head(card: Card, folder: Path, *, session: str, device: str, threads: int) -> EmbeddingHead:
-    """The encoder in `folder` with the head beside the card; `CardError` when the two or the card disagree."""
+    """The encoder in `folder` with what lies beside the card; `CardError` when these or the card disagree."""
     if session not in ("auto", "torch"):
         raise CardError(f"{card.id}: an embedding head has no {session} session, only torch")
     head = read_head(card.folder / HEAD_FILE)
@@ -97,7 +99,8 @@ def load_embedding_head(card: Card, folder: Path, *, session: str, device: str, 
     if missing:
         raise CardError(f"{card.id}: card and {HEAD_FILE} disagree on the labels {sorted(missing)}")
     max_tokens = int(card.fields.options.get("max_tokens", MAX_TOKENS))
-    embedder = Embedder(folder, device=device, threads=threads, max_tokens=max_tokens)
+    adapter = adapter_of(card)
+    embedder = Embedder(folder, device=device, threads=threads, max_tokens=max_tokens, adapter=adapter)
     if head.weight.shape[1] != embedder.dimensions:
         raise CardError(f"{card.id}: {HEAD_FILE} fits {head.weight.shape[1]} dimensions, not {embedder.dimensions}")
     return EmbeddingHead(embedder, head)

@@ -1,8 +1,9 @@
 """The sentence encoder: a BERT checkpoint and its tokenizer, from text to unit vectors.
 
 Used by the risk head and by its training, so that both see text in exactly the same way: normalised,
-special tokens of the tokenizer made harmless, prefixed, mean-pooled, of length one. torch and tokenizers are
-imported when an `Embedder` is made, not before.
+special tokens of the tokenizer made harmless, prefixed, mean-pooled, of length one. An adapter, where there is
+one, is merged into the weights, so that it costs nothing afterwards. torch and tokenizers are imported when an
+`Embedder` is made, not before.
 """
 
 from __future__ import annotations
@@ -10,12 +11,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.text.normalise import normalise
 from pipelines.text.tokens import length_buckets
+
+if TYPE_CHECKING:
+    import torch
 
 PREFIX = "query:"
 """What the E5 models expect before every text that is compared with others (Wang et al. 2022, section 4)."""
@@ -32,19 +37,31 @@ Window = tuple[int, ...]
 class Embedder:
     """One encoder in memory; not thread-safe. Weights stored as float16 are computed in float32.
 
-    `folder` holds config.json, model.safetensors and tokenizer.json. `threads` 0 leaves torch's setting,
-    which is one for the whole process, alone.
+    `folder` holds config.json, model.safetensors and tokenizer.json; `adapter` is a folder that
+    `pipelines.text.adapter` can merge. `threads` 0 leaves torch's setting, which is one for the whole process, alone.
     """
 
-    def __init__(self, folder: Path, *, device: str = "auto", threads: int = 0, max_tokens: int = MAX_TOKENS) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        device: str = "auto",
+        threads: int = 0,
+        max_tokens: int = MAX_TOKENS,
+        adapter: Path | None = None,
+    ) -> None:
         from tokenizers import Tokenizer
         from transformers import BertModel
 
         from pipelines.sessions.pytorch import device_of, load_module
 
         self._device = device_of(device)
-        self._encoder = load_module(BertModel, folder, device=device, threads=threads, add_pooling_layer=False)
-        self.dimensions = int(self._encoder.config.hidden_size)
+        self.module: Any = load_module(BertModel, folder, device=device, threads=threads, add_pooling_layer=False)
+        if adapter is not None:
+            from pipelines.text.adapter import merged
+
+            self.module = merged(self.module, adapter)
+        self.dimensions = int(self.module.config.hidden_size)
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
@@ -72,7 +89,8 @@ class Embedder:
             vectors[batch] = self._embed_batch([windows[index] for index in batch])
         return vectors
 
-    def _embed_batch(self, windows: Sequence[Window]) -> NDArray[np.float32]:
+    def padded(self, windows: Sequence[Window]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Token ids and mask (1 where there is a token), both [windows, longest], on the encoder's device."""
         import torch
 
         longest = max(map(len, windows))
@@ -81,12 +99,15 @@ class Embedder:
         for row, window in enumerate(windows):
             ids[row, : len(window)] = torch.tensor(window)
             mask[row, : len(window)] = 1
-        ids, mask = ids.to(self._device), mask.to(self._device)
+        return ids.to(self._device), mask.to(self._device)
+
+    def _embed_batch(self, windows: Sequence[Window]) -> NDArray[np.float32]:
+        import torch
+
+        ids, mask = self.padded(windows)
         with torch.inference_mode():
-            states = self._encoder(input_ids=ids, attention_mask=mask).last_hidden_state
-            mean = (states * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True)
-            unit = torch.nn.functional.normalize(mean, dim=1)
-        vectors: NDArray[np.float32] = unit.cpu().numpy()
+            states = self.module(input_ids=ids, attention_mask=mask).last_hidden_state
+            vectors: NDArray[np.float32] = pooled(states, mask).cpu().numpy()
         return vectors
 
     def _special(self, token: str) -> int:
@@ -97,3 +118,11 @@ class Embedder:
 
     def _ids(self, text: str) -> tuple[int, ...]:
         return tuple(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def pooled(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Unit vectors [texts, dimensions]: the mean of the states [texts, tokens, dimensions] where `mask` is 1."""
+    from torch.nn.functional import normalize
+
+    mean = (states * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True)
+    return normalize(mean, dim=1)

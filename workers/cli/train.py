@@ -16,29 +16,41 @@ from workers.config import Config
 @click.command()
 @click.argument("slot")
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder with the public data sets.")
-@click.option("--out", type=click.Path(path_type=Path), help="Where head and card go; by default onto the card.")
+@click.option("--head-only", is_flag=True, help="Keep the adapter that lies beside the card: minutes, not hours.")
+@click.option("--out", type=click.Path(path_type=Path), help="Where the results go; by default onto the card.")
+@click.option("--work", type=click.Path(path_type=Path), help="Kept for the next run; by default the models.")
 @click.option("--threads", default=0, type=click.IntRange(min=0), help="CPU threads; 0 for all.")
 @click.pass_obj
-def train(chosen: Path | None, slot: str, data: Path, out: Path | None, threads: int) -> None:
-    """Train, calibrate and evaluate the head of SLOT (`text.risk`). The same data gives the same head."""
+def train(
+    chosen: Path | None, slot: str, data: Path, head_only: bool, out: Path | None, work: Path | None, threads: int
+) -> None:
+    """Train, calibrate and evaluate adapter and head of SLOT (`text.risk`). A run that was killed goes on where it was.
+
+    The same data and number of threads give the same weights.
+    """
     config = configured(chosen)
     card = _trainable(config, slot)
+    from pipelines.text.lexicon import LexiconError
     from pipelines.text.training.datasets import DataError
     from pipelines.text.training.fit import FitError
-    from pipelines.text.training.head import gather, train_head
     from pipelines.text.training.phrases import PhraseError
-    from pipelines.text.training.report import tables
+    from pipelines.text.training.views import unmask_by
 
-    target = out or card.folder
     try:
-        examples = gather(card, data)
+        from pipelines.text.training.course import Course, gather, train_head
+        from pipelines.text.training.course import train as train_all
+        from pipelines.text.training.report import fold_table, tables
+
+        examples = gather(card, data, unmask_by(config.lexicons_directory))
         encoder = ensure(_without_artefacts(card), config.models, progress=click.echo).folder
-        evaluation = train_head(card, examples, encoder, config.models, target, threads=threads, progress=click.echo)
-    except (DataError, PhraseError, FitError) as error:
+        course = Course(card, encoder, work or config.models, out or card.folder, click.echo, threads)
+        report = (train_head if head_only else train_all)(course, examples)
+    except (DataError, PhraseError, FitError, LexiconError) as error:
         raise CommandError(str(error), exit_code=2) from None
-    except CheckpointError as error:
+    except (CheckpointError, CardError) as error:
         raise CommandError(str(error)) from None
-    click.echo(f"\n{tables(evaluation)}\n\nwrote head.safetensors and README.md to {target}")
+    folds = f"\n\n{fold_table(report.folds)}" if report.folds else ""
+    click.echo(f"\n{tables(report)}{folds}\n\nwrote adapter, head and card to {course.out}")
 
 
 def _trainable(config: Config, slot: str) -> Card:

@@ -1,4 +1,4 @@
-"""How good a fitted head is on examples it never saw: figures per policy, per language, and on COLD."""
+"""How good a fitted head is on examples it never saw: figures per policy, per language, on COLD and on pairs."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from pipelines.policies import POLICY_IDS
-from pipelines.text.training.datasets import Example
+from pipelines.text.training.datasets import CHAT, HELD_OUT_LINES, PAIRS, PHRASES, Example
 from pipelines.text.training.fit import Fitted
+from pipelines.text.training.lines import Floats, Lines, lines_of
 
 FLAGGED = 0.5
 """The probability from which a line counts as flagged in these figures; the pool's thresholds are configuration."""
+FALSE_ALARMS = 0.01
+"""At this share of lines flagged that are not about a policy, its recall is given too: it needs no calibration."""
 BINS = 10
-
-Floats = NDArray[np.float64]
+APART = frozenset({CHAT, PAIRS})
+"""Written by somebody else than the phrases: judged by themselves, and part of no other figure."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Share:
 
     @property
     def interval(self) -> tuple[float, float]:
+        if not self.of:
+            return math.nan, math.nan
         z, n, p = 1.96, self.of, self.value
         middle = (p + z * z / (2 * n)) / (1 + z * z / n)
         half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
@@ -47,8 +52,21 @@ class Share:
 
 
 @dataclass(frozen=True)
+class Bin:
+    """Lines whose probability lies in one tenth: how many, what was said on average, how often it was so."""
+
+    lines: int
+    said: float
+    seen: float
+
+
+@dataclass(frozen=True)
 class PolicyFigures:
-    """One policy over the examples that say something about it. `calibration_error` is ECE over ten bins."""
+    """One policy over the examples that were judged for it; what is only assumed of a line is left out.
+
+    `calibration_error` is ECE over ten bins; `recall_at` the recall where `FALSE_ALARMS` of other lines are flagged,
+    from the probability `threshold_at`.
+    """
 
     policy: str
     examples: int
@@ -58,11 +76,14 @@ class PolicyFigures:
     precision: Share
     recall: Share
     calibration_error: float
+    bins: tuple[Bin, ...]
+    recall_at: Share
+    threshold_at: float
 
 
 @dataclass(frozen=True)
 class LanguageFigures:
-    """Lines about a policy that were flagged under it, and ordinary lines flagged under any."""
+    """Lines about policies that were flagged under one of them, and ordinary lines flagged under any."""
 
     source: str
     language: str
@@ -71,65 +92,101 @@ class LanguageFigures:
 
 
 @dataclass(frozen=True)
+class PairFigures:
+    """Hateful lines beside lines with the same nouns: `ordered` pairs have the hateful one higher."""
+
+    language: str
+    ordered: Share
+    recall: Share
+    false_alarms: Share
+
+
+@dataclass(frozen=True)
 class Evaluation:
     policies: tuple[PolicyFigures, ...]
     languages: tuple[LanguageFigures, ...]
+    pairs: tuple[PairFigures, ...]
     cold_accuracy: Share
 
+    @property
+    def mean_average_precision(self) -> float:
+        return float(np.mean([figures.average_precision for figures in self.policies]))
 
-def probabilities(fitted: Fitted, vectors: NDArray[np.float32]) -> Mapping[str, Floats]:
-    """Calibrated probability of every vector, by policy, exactly as the pool computes it from card and head."""
-    logits = fitted.head.logits(vectors).astype(np.float64)
-    scores = 1 / (1 + np.exp(-logits))
+
+def probabilities(fitted: Fitted, lines: Lines) -> Mapping[str, Floats]:
+    """Calibrated probability of every line, by policy, exactly as the pool computes it from card and head."""
     return {
-        label: np.array([fitted.calibrations[label](float(score)) for score in scores[:, column]])
+        label: np.array(
+            [
+                fitted.labels[label].calibration_for(language)(float(score))
+                for language, score in zip(lines.languages, lines.scores[:, column], strict=True)
+            ]
+        )
         for column, label in enumerate(fitted.head.labels)
     }
 
 
 def evaluate(fitted: Fitted, examples: Sequence[Example], vectors: NDArray[np.float32]) -> Evaluation:
     """Figures over the held-out examples among those given."""
-    chosen = [at for at, example in enumerate(examples) if example.split == "held-out"]
-    kept = [examples[at] for at in chosen]
-    found = probabilities(fitted, vectors[chosen])
+    lines = lines_of(fitted.head, examples, vectors, "held-out")
+    found = probabilities(fitted, lines)
     return Evaluation(
-        policies=tuple(_policy(policy, kept, found[policy]) for policy in POLICY_IDS),
-        languages=_languages(kept, found),
-        cold_accuracy=_accuracy(kept, found["hate"]),
+        policies=tuple(_policy(policy, lines.examples, found[policy]) for policy in POLICY_IDS),
+        languages=_languages(lines.examples, found),
+        pairs=_pairs(lines.examples, found["hate"]),
+        cold_accuracy=_accuracy(lines.examples, found["hate"]),
     )
 
 
+def bins_of(truth: NDArray[np.bool_], values: Floats) -> tuple[Bin, ...]:
+    """Ten equal bins of probability, empty ones left out."""
+    where = np.minimum((values * BINS).astype(int), BINS - 1)
+    members = [where == at for at in range(BINS)]
+    return tuple(
+        Bin(int(chosen.sum()), float(values[chosen].mean()), float(truth[chosen].mean()))
+        for chosen in members
+        if chosen.any()
+    )
+
+
+def calibration_error(bins: Sequence[Bin]) -> float:
+    """Expected calibration error: distance of said and seen frequency, averaged over the lines."""
+    return sum(each.lines * abs(each.said - each.seen) for each in bins) / max(sum(each.lines for each in bins), 1)
+
+
 def _policy(policy: str, examples: Sequence[Example], found: Floats) -> PolicyFigures:
-    known = [at for at, example in enumerate(examples) if policy in example.known]
-    truth = np.array([examples[at].known[policy] for at in known], dtype=np.bool_)
-    values = found[known]
+    judged = [
+        at
+        for at, example in enumerate(examples)
+        if policy in example.known and policy not in example.assumed and example.source not in APART
+    ]
+    truth = np.array([examples[at].known[policy] for at in judged], dtype=np.bool_)
+    values = found[judged]
     flagged = values >= FLAGGED
     both = int((truth & flagged).sum())
     ranked = bool(truth.any() and not truth.all())
+    bins = bins_of(truth, values)
+    threshold = float(np.quantile(values[~truth], 1 - FALSE_ALARMS, method="higher")) if ranked else math.nan
     return PolicyFigures(
         policy=policy,
-        examples=len(known),
+        examples=len(judged),
         positives=int(truth.sum()),
         average_precision=float(average_precision_score(truth, values)) if ranked else math.nan,
         auroc=float(roc_auc_score(truth, values)) if ranked else math.nan,
         precision=Share(both, int(flagged.sum())),
         recall=Share(both, int(truth.sum())),
-        calibration_error=_calibration_error(truth, values),
+        calibration_error=calibration_error(bins),
+        bins=bins,
+        recall_at=Share(int((values[truth] > threshold).sum()), int(truth.sum())),
+        threshold_at=threshold,
     )
-
-
-def _calibration_error(truth: NDArray[np.bool_], values: Floats) -> float:
-    """Expected calibration error: distance of said and seen frequency, averaged over ten equal bins."""
-    bins = np.minimum((values * BINS).astype(int), BINS - 1)
-    gaps = [abs(float((values[bins == at] - truth[bins == at]).sum())) for at in range(BINS)]
-    return sum(gaps) / max(len(values), 1)
 
 
 def _languages(examples: Sequence[Example], found: Mapping[str, Floats]) -> tuple[LanguageFigures, ...]:
     """Only lines whose every policy is meant: phrases and hand-written ones."""
     groups: dict[tuple[str, str], list[int]] = {}
     for at, example in enumerate(examples):
-        if example.source in ("phrases", "held-out lines"):
+        if example.source in (PHRASES, HELD_OUT_LINES, CHAT):
             groups.setdefault((example.source, example.language), []).append(at)
     return tuple(_language(*group, members, examples, found) for group, members in sorted(groups.items()))
 
@@ -137,11 +194,32 @@ def _languages(examples: Sequence[Example], found: Mapping[str, Floats]) -> tupl
 def _language(
     source: str, language: str, members: Sequence[int], examples: Sequence[Example], found: Mapping[str, Floats]
 ) -> LanguageFigures:
-    risky = [(at, policy) for at in members for policy, known in examples[at].known.items() if known]
-    benign = [at for at in members if not any(examples[at].known.values())]
-    caught = sum(bool(found[policy][at] >= FLAGGED) for at, policy in risky)
+    meant = {at: [policy for policy, known in examples[at].known.items() if known] for at in members}
+    risky = [at for at in members if meant[at]]
+    benign = [at for at in members if not meant[at]]
+    caught = sum(any(found[policy][at] >= FLAGGED for policy in meant[at]) for at in risky)
     alarms = sum(any(found[policy][at] >= FLAGGED for policy in found) for at in benign)
     return LanguageFigures(source, language, Share(caught, len(risky)), Share(alarms, len(benign)))
+
+
+def _pairs(examples: Sequence[Example], hate: Floats) -> tuple[PairFigures, ...]:
+    """By language; in each pair one line is hateful and the other is not."""
+    pairs: dict[tuple[str, str], dict[bool, float]] = {}
+    for at, example in enumerate(examples):
+        if example.source == PAIRS:
+            pairs.setdefault((example.language, example.group), {})[example.known["hate"]] = float(hate[at])
+    found = []
+    for language in sorted({language for language, _ in pairs}):
+        own = [pair for (spoken, _), pair in pairs.items() if spoken == language and len(pair) == 2]
+        found.append(
+            PairFigures(
+                language,
+                Share(sum(pair[True] > pair[False] for pair in own), len(own)),
+                Share(sum(pair[True] >= FLAGGED for pair in own), len(own)),
+                Share(sum(pair[False] >= FLAGGED for pair in own), len(own)),
+            )
+        )
+    return tuple(found)
 
 
 def _accuracy(examples: Sequence[Example], hate: Floats) -> Share:

@@ -3,41 +3,50 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.text.encoder import Embedder
+from pipelines.text.encoder import Window
+from pipelines.text.training.progress import Progress, Rate
+from pipelines.text.training.states import key_of
 
 PART = 1024
 """Texts between two writes: what an interruption costs at most, some ten seconds of work."""
 
 
-class VectorCache:
-    """Vectors by text under `folder`, which belongs to one encoder and one `max_tokens`: `name_for` names it."""
+class WindowEncoder(Protocol):
+    def embed_windows(self, windows: Sequence[Window]) -> NDArray[np.float32]:
+        """Shape [windows, dimensions], rows of length one."""
 
-    def __init__(self, folder: Path, embedder: Embedder) -> None:
+
+class VectorCache:
+    """Vectors by window under `folder`, which belongs to one encoder with its adapter: `name_for` names it."""
+
+    def __init__(self, folder: Path, encoder: WindowEncoder) -> None:
         self._folder = folder
-        self._embedder = embedder
+        self._encoder = encoder
         self._vectors: dict[bytes, NDArray[np.float32]] = {}
         for path in sorted(folder.glob("*.npz")):
             with np.load(path) as part:
                 self._vectors.update(zip(map(bytes, part["keys"]), part["vectors"], strict=True))
 
-    def embed(self, texts: Sequence[str], progress: Callable[[int, int], None]) -> NDArray[np.float32]:
-        """Shape [texts, dimensions]; `progress` gets texts done and texts to do, in all new ones."""
-        missing = sorted({text for text in texts if _key(text) not in self._vectors}, key=len)
+    def embed(self, windows: Sequence[Window], progress: Progress) -> NDArray[np.float32]:
+        """Shape [windows, dimensions]; says how far it is when there is something to compute."""
+        missing = sorted({window for window in windows if key_of(window) not in self._vectors}, key=len)
+        rate = Rate("vectors", sum(map(len, missing)), "tokens", progress)
         for at in range(0, len(missing), PART):
-            progress(at, len(missing))
-            self._add(missing[at : at + PART])
-        progress(len(missing), len(missing))
-        return np.stack([self._vectors[_key(text)] for text in texts])
+            part = missing[at : at + PART]
+            self._add(part)
+            rate.add(sum(map(len, part)))
+        return np.stack([self._vectors[key_of(window)] for window in windows])
 
-    def _add(self, texts: Sequence[str]) -> None:
-        vectors = self._embedder.embed(texts)
-        keys = [_key(text) for text in texts]
+    def _add(self, windows: Sequence[Window]) -> None:
+        vectors = self._encoder.embed_windows(windows)
+        keys = [key_of(window) for window in windows]
         self._folder.mkdir(parents=True, exist_ok=True)
         name = hashlib.sha256(b"".join(keys)).hexdigest()[:16]
         temporary = self._folder / f".{name}.tmp"
@@ -47,10 +56,7 @@ class VectorCache:
         self._vectors.update(zip(keys, vectors, strict=True))
 
 
-def name_for(encoder_sha256: str, max_tokens: int) -> str:
-    """A folder name that changes with whatever changes a vector."""
-    return f"text-risk-vectors-{encoder_sha256[:12]}-{max_tokens}"
-
-
-def _key(text: str) -> bytes:
-    return hashlib.sha256(text.encode()).digest()
+def name_for(encoder_sha256: str, adapter: Path | None) -> str:
+    """A folder name that changes with whatever changes a vector, beside its window; `adapter` is its weights' file."""
+    adapted = hashlib.sha256(adapter.read_bytes()).hexdigest()[:12] if adapter else "frozen"
+    return f"text-risk-vectors-{encoder_sha256[:12]}-{adapted}"

@@ -1,0 +1,140 @@
+"""The whole training run: data and phrases in; adapter, head, calibrations, figures and their card out."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.cards import Card
+from pipelines.text.adapter import ADAPTER_FILES, WEIGHTS_FILE, adapter_of
+from pipelines.text.embedding_head import HEAD_FILE, write_head
+from pipelines.text.encoder import Embedder
+from pipelines.text.training.adapted import AdaptedVectors, Lora
+from pipelines.text.training.corpus import Corpus, corpus_of
+from pipelines.text.training.crossvalidate import crossvalidate
+from pipelines.text.training.datasets import (
+    CHAT,
+    PAIRS,
+    SPLITS,
+    Example,
+    phrase_examples,
+    read_examples,
+    read_held_out,
+    read_lines,
+    without_leaks,
+)
+from pipelines.text.training.evaluate import Evaluation, evaluate
+from pipelines.text.training.fit import Fitted, fit
+from pipelines.text.training.phrases import read_phrases
+from pipelines.text.training.progress import Progress
+from pipelines.text.training.reliability import PICTURE, draw
+from pipelines.text.training.report import Report, write_card
+from pipelines.text.training.stages import BROAD, LORA, MAX_TOKENS, NARROW, Bench, Workshop
+from pipelines.text.training.tuning import Stage
+from pipelines.text.training.vectors import VectorCache, WindowEncoder, name_for
+from pipelines.text.training.views import Unmask, with_views
+
+HELD_OUT_FILE = "heldout.jsonl"
+EVALUATION_FILES = {CHAT: "chat.jsonl", PAIRS: "hate_pairs.jsonl"}
+"""Lines by another author than the phrases, under `evaluation/` beside the card; judged, never learned from."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """One run. `encoder` is the finished checkpoint folder; `work` keeps what the next run need not compute again."""
+
+    card: Card
+    encoder: Path
+    work: Path
+    out: Path
+    progress: Progress
+    threads: int = 0
+    lora: Lora = LORA
+    broad: Stage = BROAD
+    narrow: Stage = NARROW
+
+    @property
+    def sha256(self) -> str:
+        return self.card.fields.files["model.safetensors"]
+
+
+def gather(card: Card, data: Path, unmask: Unmask) -> tuple[Example, ...]:
+    """Everything to learn from and to be judged on; `DataError` or `PhraseError` when something is missing."""
+    phrases = card.folder / "phrases"
+    files = {source: card.folder / "evaluation" / name for source, name in EVALUATION_FILES.items()}
+    apart = [line for source, path in files.items() if path.is_file() for line in read_lines(path, source)]
+    examples = (
+        *read_examples(data),
+        *phrase_examples(read_phrases(phrases)),
+        *read_held_out(phrases / HELD_OUT_FILE),
+        *apart,
+    )
+    return without_leaks(with_views(examples, unmask))
+
+
+def train(course: Course, examples: Sequence[Example]) -> Report:
+    """Adapter, head and card, written into `course.out`. What was interrupted goes on where it was."""
+    course.progress(f"{len(examples)} examples: {_counts(examples)}")
+    embedder = Embedder(course.encoder, threads=course.threads, max_tokens=MAX_TOKENS)
+    corpus = corpus_of(examples, embedder)
+    base_model = str(course.card.metadata.get("base_model", course.card.id))
+    bench = Bench(Workshop(embedder, corpus, course.work, base_model, course.sha256, course.progress, course.lora))
+    bench.prepare(list(corpus.windows))
+    vectors = AdaptedVectors(bench.adapted, bench.store)
+    broad = bench.broad(course.broad)
+    adapter = bench.narrow(broad, corpus, course.narrow)
+    bench.reset(adapter)  # as it is stored, in half precision
+    fitted, evaluation = _fitted(course, corpus, vectors, adapter)
+    folds = crossvalidate(bench, broad, course.narrow)
+    bench.reset(None)
+    _, frozen = _fitted(course, corpus, vectors, None)
+    _copy(adapter, course.out)
+    return _written(course, fitted, Report(evaluation, frozen, folds, _counts(examples)))
+
+
+def train_head(course: Course, examples: Sequence[Example]) -> Report:
+    """Head and card alone, on the adapter that lies beside the card, or on the frozen encoder where none does.
+
+    Cross-validation belongs to the adapter: the card keeps its figures as they are.
+    """
+    course.progress(f"{len(examples)} examples: {_counts(examples)}")
+    frozen_encoder = Embedder(course.encoder, threads=course.threads, max_tokens=MAX_TOKENS)
+    corpus = corpus_of(examples, frozen_encoder)
+    fitted, frozen = _fitted(course, corpus, frozen_encoder, None)
+    adapter, evaluation = adapter_of(course.card), frozen
+    if adapter is not None:
+        adapted = Embedder(course.encoder, threads=course.threads, max_tokens=MAX_TOKENS, adapter=adapter)
+        fitted, evaluation = _fitted(course, corpus, adapted, adapter)
+        _copy(adapter, course.out)
+    return _written(course, fitted, Report(evaluation, frozen, (), _counts(examples)))
+
+
+def _fitted(course: Course, corpus: Corpus, encoder: WindowEncoder, adapter: Path | None) -> tuple[Fitted, Evaluation]:
+    name = name_for(course.sha256, adapter / WEIGHTS_FILE if adapter else None)
+    vectors = VectorCache(course.work / name, encoder).embed(corpus.windows, course.progress)
+    course.progress(f"fitting one head per policy on the {'adapted' if adapter else 'frozen'} encoder")
+    fitted = fit(corpus.examples, vectors)
+    return fitted, evaluate(fitted, corpus.examples, vectors)
+
+
+def _copy(adapter: Path, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    for name in ADAPTER_FILES:
+        if not (out / name).exists() or not (out / name).samefile(adapter / name):
+            shutil.copyfile(adapter / name, out / name)
+
+
+def _written(course: Course, fitted: Fitted, report: Report) -> Report:
+    course.out.mkdir(parents=True, exist_ok=True)
+    write_head(fitted.head, course.out / HEAD_FILE)
+    draw(report.evaluation.policies, course.out / PICTURE)
+    write_card(course.card, fitted, report, course.out)
+    return report
+
+
+def _counts(examples: Sequence[Example]) -> str:
+    counted = Counter(example.split for example in examples)
+    return ", ".join(f"{split} {counted[split]}" for split in SPLITS)
