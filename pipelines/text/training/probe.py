@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.nn import functional
 
 from pipelines.text.training.adapted import Adapted, AdaptedVectors
@@ -72,8 +71,8 @@ def fitted(
 
 def _sample(corpus: Corpus, rows: Sequence[int], columns: Sequence[int]) -> list[int]:
     """Every row that says something about a rarely known label among the columns, and an even share of the others."""
-    known: NDArray[np.bool_] = np.greater(corpus.weight[list(rows)][:, list(columns)], 0)
+    known = corpus.weight[list(rows)][:, list(columns)] > 0
     counts = known.sum(axis=0)
-    rare = known[:, counts < SAMPLE].any(axis=1)
+    rare = set(np.nonzero(known[:, counts < SAMPLE])[0].tolist())
     step = max(len(rows) // SAMPLE, 1)
-    return [row for at, row in enumerate(rows) if rare[at] or at % step == 0]
+    return [row for at, row in enumerate(rows) if at in rare or at % step == 0]
