@@ -1,21 +1,24 @@
-"""What is said in one segment: the transcript, its language, and how much of the audio was heard."""
+"""What is said in one segment: the transcript, its language, and how much of the audio was heard.
+
+What the model made up is left out and counted (`pipelines.speech.invented`); no text model ever reads it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines import coverage as why
-from pipelines.items import SAMPLE_RATE_HZ, Clip, Failure, Result, Span, Transcript
+from pipelines.items import SAMPLE_RATE_HZ, Clip, Failure, Span
 from pipelines.models import Models
-from pipelines.record import Coverage, LanguageFrom, SpeechObservation, TextObservation
+from pipelines.record import Coverage, SpeechObservation, TextObservation
 from pipelines.segment import ExaminationSettings, Segment
-from pipelines.text.normalise import normalise
-
-LANGUAGE_TRUST = 0.5
-"""Below this probability the spoken language is a guess, and the platform's declaration is the better one."""
+from pipelines.speech.invented import invented
+from pipelines.speech.listening import Hearing, Utterance, listen
+from pipelines.text.language import language_of
+from pipelines.text.normalise import normalise, simplify
 
 AUDIO_SLACK_S = 1.0
 """Encoders and cutters lose this much at a segment's ends; what is shorter than that was cut off."""
@@ -25,6 +28,17 @@ LONGEST_CLIP_S = 30.0
 
 OWN_S = 3.0
 """So much of a span in the segment is kept there, wherever its middle is: the neighbour may hear it otherwise."""
+
+EDGE_S = 0.2
+"""A span that comes this close to an end of its clip may have lost part of a word there."""
+WORD_S = 0.4
+"""A word lasts about this long."""
+
+LEAST_WHOLE = 0.5
+"""However short a span is, cutting takes no more than this of what it is worth."""
+
+TRADITIONAL = ("hant", "tw", "hk", "mo")
+"""Subtags of a declared language whose readers write Traditional characters."""
 
 Heard = tuple[SpeechObservation | None, tuple[TextObservation, ...], Coverage]
 """The transcript's frame, its spans not yet scored, and how much of the audio that is."""
@@ -57,6 +71,17 @@ class _Sound:
         own = 0 <= (start_s + end_s) / 2 < self.own_s or (self.overlap_s(span) or 0) >= OWN_S
         return (max(0.0, start_s), min(end_s, self.own_s)) if own else None
 
+    def whole(self, span: Span) -> float:
+        """How much of the span no end of the clip can have cut, 0.5 to 1: all but a word at each end it touches.
+
+        Live hears no neighbour: their audio is elsewhere or not there yet, and fetching it would hold the segment up.
+        So what a border may have garbled counts a little less, a long sentence hardly, a scrap by half. A deep look
+        has the neighbours' audio around the segment, so that only words that matter to neighbours are cut.
+        """
+        length_s = self.samples.size / SAMPLE_RATE_HZ
+        cuts = (span.start_s <= EDGE_S) + (span.end_s >= length_s - EDGE_S)
+        return max(LEAST_WHOLE, 1 - cuts * WORD_S / max(WORD_S, span.end_s - span.start_s))
+
 
 def examine_speech(segment: Segment, language: str | None, models: Models, settings: ExaminationSettings) -> Heard:
     """What the speech slot hears; `language` is what the stream was last heard to speak."""
@@ -73,32 +98,38 @@ def examine_speech(segment: Segment, language: str | None, models: Models, setti
     if "speech" not in models.checkpoints:
         return None, (), Coverage(status="not", reason=why.NO_MODEL, total=total)
     sound = _sound(segment, segment.audio, settings.border_context_s)
-    clip = Clip(sound.samples, language, settings.beam_size, by_sentence=sound.has_context)
-    heard, language_from = _heard(segment, clip, models)
-    if not isinstance(heard, Transcript):
+    clip = Clip(sound.samples, language, settings.beam_size, by_sentence=settings.border_context_s > 0)
+    declared = segment.manifest.context.language
+    heard = listen(clip, (declared or "")[:2] or None, lambda asked: models.ask("speech", [asked])[0])
+    if not isinstance(heard, Hearing):
         detail = heard.error if isinstance(heard, Failure) else type(heard).__name__
         return None, (), Coverage(status="not", reason=why.MODEL_FAILED, detail=detail, total=total)
-    overlaps = [overlap for span in heard.spans if (overlap := sound.overlap_s(span)) is not None]
-    speech = SpeechObservation(
-        language=heard.language,
-        language_probability=heard.language_probability,
-        language_from=language_from,
-        speech_s=round(min(heard.speech_s, sum(overlaps)), 3) if sound.has_context else heard.speech_s,
+    kept, made_up = _sifted(heard, simplified=not _is_traditional(declared))
+    overlaps = [overlap for one in heard.utterances if (overlap := sound.overlap_s(one.span)) is not None]
+    speech = _frame(heard, kept, round(min(heard.speech_s, sum(overlaps)), 3) if sound.has_context else heard.speech_s)
+    seen = speech_coverage(
+        decoded_s,
+        expected_s,
+        speech.speech_s,
+        silent=not overlaps,
+        invented_s=sum(_counted_s(sound.overlap_s(span)) for span in made_up),
     )
-    seen = speech_coverage(decoded_s, expected_s, speech.speech_s, silent=not overlaps)
-    return speech, _spoken(heard, sound), seen
+    return speech, _spoken(kept, sound), seen
 
 
-def speech_coverage(decoded_s: float, expected_s: float, speech_s: float, *, silent: bool) -> Coverage:
+def speech_coverage(
+    decoded_s: float, expected_s: float, speech_s: float, *, silent: bool, invented_s: float = 0.0
+) -> Coverage:
     """The coverage of audio that was heard to its end: partly when there is less of it than there must be."""
     ends_early = _ends_early(decoded_s, expected_s)
+    skipped = {"silence": round(max(0.0, decoded_s - speech_s), 2)}
     return Coverage(
         status="partly" if ends_early else "examined",
         reason=why.UNDECODABLE if ends_early else why.SILENCE if silent else None,
         detail=f"{decoded_s:g} of {expected_s:g} s" if ends_early else None,
         examined=decoded_s,
         total=expected_s if ends_early else decoded_s,
-        skipped={"silence": round(max(0.0, decoded_s - speech_s), 2)},
+        skipped=skipped | ({"invented": round(invented_s, 2)} if invented_s else {}),
     )
 
 
@@ -120,30 +151,69 @@ def _sound(segment: Segment, own: NDArray[np.float32], context_s: float) -> _Sou
     )
 
 
-def _heard(segment: Segment, clip: Clip, models: Models) -> tuple[Result, LanguageFrom]:
-    """The transcript in the stream's known language; else in the one heard, unless that is a mere guess."""
-    heard = models.ask("speech", [clip])[0]
-    if clip.language is not None:
-        return heard, "stream"
-    declared = (segment.manifest.context.language or "")[:2]
-    unsure = isinstance(heard, Transcript) and heard.spans and heard.language_probability < LANGUAGE_TRUST
-    if unsure and declared and isinstance(heard, Transcript) and heard.language != declared:
-        return models.ask("speech", [replace(clip, language=declared)])[0], "manifest"
-    return heard, "detected"
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """One thing that was heard, as readers get it."""
+
+    span: Span
+    language: str | None
+    text: str
 
 
-def _spoken(heard: Transcript, sound: _Sound) -> tuple[TextObservation, ...]:
+def _sifted(heard: Hearing, *, simplified: bool) -> tuple[list[_Said], list[Span]]:
+    """What somebody said, and what the model made up.
+
+    Which characters Whisper writes Mandarin in is its whim and no property of what was said: readers get Simplified
+    ones, unless the platform declares a language that is written in Traditional ones.
+    """
+    spans = [one.span for one in heard.utterances]
+    dropped = invented(spans, [normalise(span.text).text for span in spans], heard.speech_s)
+    pairs = list(zip(heard.utterances, dropped, strict=True))
+    said = [_said(one, simplified=simplified) for one, made_up in pairs if not made_up]
+    return said, [one.span for one, made_up in pairs if made_up]
+
+
+def _said(one: Utterance, *, simplified: bool) -> _Said:
+    """In the language that it is written in: asked in Mandarin, Whisper may write down English, and the reverse."""
+    text, language, written = one.span.text, one.language, language_of(one.span.text)
+    if written is not None and language != "ja" and "zh" in (language, written):
+        language = written
+    return _Said(one.span, language, simplify(text) if simplified and language == "zh" else text)
+
+
+def _counted_s(overlap_s: float | None) -> float:
+    """Seconds of a dropped span in the segment: something, even where the model gave it no length."""
+    return 0.0 if overlap_s is None else max(0.01, overlap_s)
+
+
+def _frame(heard: Hearing, said: list[_Said], speech_s: float) -> SpeechObservation:
+    """Where all was made up, its language was, too."""
+    made_up = bool(heard.utterances) and not said
+    return SpeechObservation(
+        language=None if made_up else heard.language,
+        language_probability=0.0 if made_up else heard.language_probability,
+        language_from=heard.language_from,
+        speech_s=speech_s,
+        chain=("simplified",) if any(one.text != one.span.text for one in said) else (),
+    )
+
+
+def _spoken(said: list[_Said], sound: _Sound) -> tuple[TextObservation, ...]:
     """The segment's spans on its own clock: those with their middle in it, or enough of them."""
-    placed = [(span, place) for span in heard.spans if (place := sound.place(span)) is not None]
+    placed = [(one, place) for one in said if (place := sound.place(one.span)) is not None]
     return tuple(
         TextObservation(
             source="speech",
             at_s=round(start_s, 2),
             end_s=round(end_s, 2),
-            text=span.text,
-            normalised=normalise(span.text).text,
-            language=heard.language,
-            confidence=round(span.confidence, 4),
+            text=one.text,
+            normalised=normalise(one.text).text,
+            language=one.language,
+            confidence=round(one.span.confidence * sound.whole(one.span), 4),
         )
-        for span, (start_s, end_s) in placed
+        for one, (start_s, end_s) in placed
     )
+
+
+def _is_traditional(declared: str | None) -> bool:
+    return any(part in TRADITIONAL for part in (declared or "").lower().replace("_", "-").split("-")[1:])

@@ -188,7 +188,9 @@ def _unlessened(modality: Modality, stored: Coverage, texts: int, source: Record
     if modality == "speech" and speech is not None and was_lessened(stored, texts) and "silence" in stored.skipped:
         decoded_s = round(speech.speech_s + stored.skipped["silence"], 2)
         expected_s = round(manifest.duration_s - manifest.lost_s, 2)
-        return with_gaps(modality, speech_coverage(decoded_s, expected_s, speech.speech_s, silent=False), manifest)
+        invented_s = stored.skipped.get("invented", 0.0)
+        seen = speech_coverage(decoded_s, expected_s, speech.speech_s, silent=False, invented_s=invented_s)
+        return with_gaps(modality, seen, manifest)
     return stored
 
 

@@ -19,6 +19,9 @@ from workers.config import Config, ConfigError
 LANGUAGE_TTL_S = 300
 """A stream's language is heard anew this often: hosts switch, guests arrive."""
 
+LANGUAGE_SWITCHES_AFTER = 2
+"""Segments in that time that are clearly in another language make it the stream's: one may be a guest or a song."""
+
 ATTEMPT_TTL_S = 24 * 3600
 HISTORY_KEPT = 400
 """Segments remembered per stream and run; an hour of ten-second ones."""
@@ -67,9 +70,23 @@ class StreamState:
         value = self._client.get(f"liverisk:language:{stream_id}")
         return value.decode() if isinstance(value, bytes) else None
 
-    def remember_language(self, stream_id: str, language: str) -> None:
-        """Kept from its first hearing, so that it is heard anew when the time is over."""
-        self._client.set(f"liverisk:language:{stream_id}", language, ex=LANGUAGE_TTL_S, nx=True)
+    def remember_language(self, stream_id: str, language: str, heard_at: datetime) -> None:
+        """Kept from its first hearing, so that it is heard anew when the time is over; followed when it changes.
+
+        Segments are told apart by their time, so that one that comes twice counts once.
+        """
+        key = f"liverisk:language:{stream_id}"
+        if self._client.set(key, language, ex=LANGUAGE_TTL_S, nx=True) or self.language(stream_id) == language:
+            return
+        heard = f"{key}:{language}"
+        with self._client.pipeline() as pipe:
+            pipe.sadd(heard, _milliseconds(heard_at))
+            pipe.expire(heard, LANGUAGE_TTL_S)
+            pipe.scard(heard)
+            segments = int(pipe.execute()[-1])
+        if segments >= LANGUAGE_SWITCHES_AFTER:
+            self._client.set(key, language, ex=LANGUAGE_TTL_S)
+            self._client.delete(heard)
 
     def start_attempt(self, segment: str) -> int:
         """Counts a start before the risky work; the count so far, this one included."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -10,11 +11,12 @@ MARKS = (".", "?", "!", "…", "。", "？", "！")
 
 
 class Word(NamedTuple):
-    """One word as it was written, spaces included, and when it was said."""
+    """One word as it was written, spaces included, when it was said and how sure the model is of it, 0 to 1."""
 
     start_s: float
     end_s: float
     text: str
+    probability: float = 1.0
 
 
 def sentences(words: Iterable[Word]) -> Iterator[Sequence[Word]]:
@@ -27,3 +29,9 @@ def sentences(words: Iterable[Word]) -> Iterator[Sequence[Word]]:
         group.append(word)
     if group:
         yield group
+
+
+def confidence(words: Sequence[Word]) -> float:
+    """The geometric mean of the words' probabilities, 0 to 1: exp(mean log probability), as of a whole window."""
+    logs = [math.log(max(word.probability, 1e-9)) for word in words]
+    return min(1.0, math.exp(math.fsum(logs) / len(logs))) if logs else 0.0

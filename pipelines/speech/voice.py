@@ -11,8 +11,11 @@ from faster_whisper.vad import VadOptions, get_speech_timestamps
 
 from pipelines.items import SAMPLE_RATE_HZ, Clip, Failure
 
-GATE = VadOptions(min_silence_duration_ms=500, max_speech_duration_s=28.0)
-"""Pauses over half a second are cut; no stretch exceeds Whisper's window of 30 s."""
+GATE = VadOptions(min_speech_duration_ms=100, min_silence_duration_ms=500, max_speech_duration_s=28.0)
+"""Pauses over half a second are cut; no stretch exceeds Whisper's window of 30 s.
+
+Blips under a tenth of a second are no voice: a syllable takes twice that, and drums, motors and games give many.
+"""
 
 
 def unusable(clip: Clip) -> Failure | None:

@@ -20,32 +20,49 @@ from numpy.typing import NDArray
 from pipelines.cards import Card, CardError
 from pipelines.items import SAMPLE_RATE_HZ, Clip, Failure, Item, Result, Span, Transcript
 from pipelines.scoring import only, prove
-from pipelines.speech.sentences import Word, sentences
+from pipelines.speech.sentences import Word, confidence, sentences
 from pipelines.speech.voice import GATE, unusable, voiced_s
 
 FILES = ("model.bin", "config.json", "tokenizer.json")
 """Checked before loading: faster-whisper would fetch an absent tokenizer from the internet."""
 
+TOKENS_PER_S = 30
+SPARE_TOKENS = 40
+MOST_TOKENS = 440
+"""Clear Mandarin takes 7 tokens a second, marks of time included, languages with longer tokens up to three times that;
+a window has room for 448."""
 
-class OneEncoding(WhisperModel):  # type: ignore[misc]  # faster-whisper is untyped here
-    """Encodes a window once: faster-whisper would do so for the language and again for the words.
 
-    The encoder is most of the work, so an unknown language would nearly double the cost of a clip.
+class Hearer(WhisperModel):  # type: ignore[misc]  # faster-whisper is untyped here
+    """faster-whisper's model, which encodes a window once and drops nothing unsaid.
+
+    By itself it encodes once for the language and again for the words. The encoder is most of the work, so an unknown
+    language would nearly double the cost of a clip. The last encoding is kept, so that a clip that is asked about
+    again in another language costs the words only.
     """
 
     def __init__(self, folder: str, **settings: object) -> None:
         super().__init__(folder, **settings)
         self._last: tuple[NDArray[np.float32], Any] | None = None
 
-    def transcribe(self, audio: NDArray[np.float32], **settings: object) -> Any:
-        self._last = None
-        return super().transcribe(audio, **settings)
+    def detect_language(self, *, features: NDArray[np.float32], **settings: object) -> Any:
+        """Without the last 10 ms, which the window for the words lacks, so that both are the same."""
+        return super().detect_language(features=features[..., :-1], **settings)
 
     def encode(self, features: NDArray[np.float32]) -> Any:
-        # The window for the words lacks the last 10 ms of the one for the language, and is the same otherwise.
-        if self._last is None or np.count_nonzero((self._last[0] != features).any(axis=0)) > 1:
+        if self._last is None or not np.array_equal(self._last[0], features):
             self._last = (features, super().encode(features))
         return self._last[1]
+
+    def add_word_timestamps(self, segments: Sequence[Sequence[dict[str, Any]]], *others: Any, **settings: Any) -> Any:
+        """A segment whose words all fall on one instant keeps the times it had: without a length it is dropped."""
+        parts = [part for window in segments for part in window]
+        before = [(part["start"], part["end"]) for part in parts]
+        ended = super().add_word_timestamps(segments, *others, **settings)
+        for part, (start_s, end_s) in zip(parts, before, strict=True):
+            if part["start"] == part["end"]:
+                part["start"], part["end"] = start_s, end_s
+        return ended
 
 
 @dataclass(frozen=True)
@@ -70,22 +87,25 @@ class Whisper:
         failure = unusable(clip)
         if failure is not None:
             return failure
-        if not voiced_s(clip):
+        stretches = voiced_s(clip)
+        if not stretches:
             return Transcript(language=clip.language, language_probability=0.0, spans=(), speech_s=0.0)
-        return self._transcribe(clip, gated=True)
+        return self._transcribe(clip, gated=True, max_new_tokens=_sayable(sum(end - start for start, end in stretches)))
 
-    def _transcribe(self, clip: Clip, *, gated: bool, max_new_tokens: int | None = None) -> Transcript | Failure:
+    def _transcribe(self, clip: Clip, *, gated: bool, max_new_tokens: int) -> Transcript | Failure:
         known = clip.language if clip.language in self.model.supported_languages else None
         # Temperature 0 alone: the fallbacks sample, so that one clip would give two transcripts and take
-        # up to six times as long. `confidence` and `compression` tell later stages what to distrust.
+        # up to six times as long. Nor is a window left out for being no speech: what is left out is counted,
+        # and faster-whisper would not say. `confidence`, `no_speech` and `compression` tell what to distrust.
         segments, info = self.model.transcribe(
             clip.samples,
             language=known,
             beam_size=clip.beam_size or self.beam_size,
             temperature=0.0,
+            no_speech_threshold=None,
             condition_on_previous_text=False,
             max_new_tokens=max_new_tokens,
-            word_timestamps=clip.by_sentence,
+            word_timestamps=True,
             vad_filter=gated,
             vad_parameters=GATE,
         )
@@ -96,33 +116,43 @@ class Whisper:
         return Transcript(
             language=info.language,
             language_probability=info.language_probability,
-            spans=tuple(_span(segment, stretch, info.duration) for segment in heard for stretch in _stretches(segment)),
+            spans=tuple(
+                span for segment in heard for span in _spans(segment, info.duration, by_sentence=clip.by_sentence)
+            ),
             speech_s=info.duration_after_vad,
         )
 
 
-def _stretches(segment: Any) -> Iterator[Word]:
-    """The sentences of a segment whose words are timed, else the segment as it is; nothing blank."""
-    if segment.words:
-        timed = [Word(float(word.start), float(word.end), word.word) for word in segment.words]
-        found = [
-            Word(said[0].start_s, said[-1].end_s, "".join(word.text for word in said)) for said in sentences(timed)
-        ]
-    else:
-        found = [Word(segment.start, segment.end, segment.text)]
-    return (stretch for stretch in found if stretch.text.strip())
+def _sayable(voiced_s: float) -> int:
+    """More tokens than anybody says in that time: a loop of 440 tokens takes several times as long as the sentence."""
+    return min(MOST_TOKENS, SPARE_TOKENS + int(TOKENS_PER_S * voiced_s))
 
 
-def _span(segment: Any, stretch: Word, duration_s: float) -> Span:
+def _spans(segment: Any, duration_s: float, *, by_sentence: bool) -> Iterator[Span]:
+    """A segment as Whisper cut it, or its sentences; nothing blank.
+
+    The confidence is that of the words: Whisper's own is of its whole window, marks of time included, and tells
+    what was invented far less clearly.
+    """
+    timed = [Word(float(word.start), float(word.end), word.word, float(word.probability)) for word in segment.words]
+    if not timed:
+        timed = [Word(segment.start, segment.end, segment.text, math.exp(segment.avg_logprob))]
+    for words in sentences(timed) if by_sentence else [timed]:
+        yield from _span(segment, words, duration_s)
+
+
+def _span(segment: Any, words: Sequence[Word], duration_s: float) -> Iterator[Span]:
     """Cut at the end of the clip: Whisper sees 30 s, and at times puts words into the padding."""
-    return Span(
-        start_s=round(min(stretch.start_s, duration_s), 2),
-        end_s=round(min(stretch.end_s, duration_s), 2),
-        text=stretch.text.strip(),
-        confidence=min(1.0, math.exp(segment.avg_logprob)),
-        no_speech=segment.no_speech_prob,
-        compression=segment.compression_ratio,
-    )
+    text = "".join(word.text for word in words).strip()
+    if text:
+        yield Span(
+            start_s=round(min(words[0].start_s, duration_s), 2),
+            end_s=round(min(words[-1].end_s, duration_s), 2),
+            text=text,
+            confidence=confidence(words),
+            no_speech=segment.no_speech_prob,
+            compression=segment.compression_ratio,
+        )
 
 
 def load_whisper(card: Card, folder: Path, *, device: str, threads: int) -> Whisper:
@@ -132,7 +162,7 @@ def load_whisper(card: Card, folder: Path, *, device: str, threads: int) -> Whis
         raise CardError(f"{card.id}: {folder} lacks {', '.join(absent)}")
     on_cuda = device.startswith("cuda") or (device == "auto" and ctranslate2.get_cuda_device_count() > 0)
     name, _, index = device.partition(":")
-    model = OneEncoding(
+    model = Hearer(
         str(folder),
         device="cuda" if on_cuda else "cpu",
         device_index=int(index) if name == "cuda" and index else 0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pipelines.cards import CARDS_DIRECTORY, Session, read_card
 from pipelines.checkpoints import ensure
 from pipelines.decode import decode_audio, decode_image
+from pipelines.examine import examine
 from pipelines.frames import without_near_duplicates
 from pipelines.items import Clip, Line, Picture, Scores, ScreenText, Transcript
 from pipelines.kinds import load
@@ -22,7 +24,8 @@ from pipelines.screen import examine_screen
 from pipelines.segment import ExaminationSettings, Frame
 from pipelines.text.normalise import normalise
 from tests.benchmarks.benign_photos import pictures
-from tests.functions import Functions
+from tests.functions import Functions, models, segment
+from tests.wordless import KINDS
 from workers.config import Config
 
 DRAWN = Path(__file__).parents[1] / "data"
@@ -111,6 +114,15 @@ def test_silence_and_noise_hold_no_speech(loudness: float) -> None:
     result = model("whisper-base", "ctranslate2").predict([Clip(noise)])[0]
     assert isinstance(result, Transcript)
     assert result.spans == ()
+
+
+def test_what_is_written_for_a_tune_without_words_reaches_no_text_model() -> None:
+    tune = np.asarray(KINDS["chanting"](5.0, np.random.default_rng(2)), np.float32)
+    asked = models(speech=lambda item: model("whisper-base", "ctranslate2").predict([item])[0])
+    what = replace(segment(audio_s=5.0), audio=tune / np.abs(tune).max())
+    seen = examine(what, asked, ExaminationSettings()).observations
+    assert (seen.texts, asked.asked["text.risk"]) == ((), [])
+    assert seen.coverage["speech"].skipped["invented"] > 0
 
 
 def test_chinese_and_latin_banners_are_read_exactly() -> None:

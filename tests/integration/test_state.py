@@ -53,17 +53,29 @@ def test_attempts_count_starts_and_forgive_what_was_not_the_segments_fault(state
 
 def test_a_streams_language_is_remembered_from_its_first_hearing(state: StreamState) -> None:
     assert state.language("room") is None
-    state.remember_language("room", "zh")
-    state.remember_language("room", "en")
+    state.remember_language("room", "zh", START)
+    state.remember_language("room", "en", START + timedelta(seconds=10))
     assert state.language("room") == "zh"
+
+
+def test_a_streams_language_follows_when_a_second_segment_is_in_another(state: StreamState) -> None:
+    state.remember_language("room", "zh", START)
+    for language, seconds in (("en", 10), ("en", 10), ("fr", 20)):
+        state.remember_language("room", language, START + timedelta(seconds=seconds))
+    assert state.language("room") == "zh"
+    state.remember_language("room", "en", START + timedelta(seconds=30))
+    assert state.language("room") == "en"
+    state.remember_language("room", "zh", START + timedelta(seconds=40))
+    assert state.language("room") == "en"
 
 
 def test_nothing_is_kept_for_ever(state: StreamState, broker: redis.Redis) -> None:
     state.remember("room", "live", START, {})
-    state.remember_language("room", "zh")
+    state.remember_language("room", "zh", START)
+    state.remember_language("room", "en", START)
     state.start_attempt("a/b/live")
     state.note_failure("a/b/live", "ValueError at x:1")
     keys = broker.keys("liverisk:*")
     assert isinstance(keys, list)
-    assert len(keys) == 4
+    assert len(keys) == 5
     assert all(broker.ttl(key) > 0 for key in keys)

@@ -170,6 +170,13 @@ def test_texts_that_once_failed_count_again_where_the_record_proves_how_much_was
     assert seen.texts == best.texts
 
 
+def test_words_that_nobody_said_stay_counted_when_texts_are_scored_anew() -> None:
+    said = says("hello there", *["pay first"] * 3, at_s=[(at_s, at_s + 1) for at_s in range(4)])
+    source = record(whole(), examine(whole(), talking(speech=said, text__risk=late), LIVE).observations)
+    seen = again(source, None, talking(), "text").observations.coverage["speech"]
+    assert (seen.status, seen.skipped) == ("examined", {"silence": 6.0, "invented": 2.0})
+
+
 def test_audio_that_ended_early_or_has_a_gap_stays_partly_examined() -> None:
     for cut in (
         segment(audio_s=4),
