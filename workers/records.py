@@ -150,6 +150,11 @@ def record_keys(
                 yield key
 
 
+def has_records(storage: Storage, stream_id: str) -> bool:
+    """Whether the stream has any, of whichever run."""
+    return any(storage.holds(f"{day}stream={stream_id}/") for day in _days(storage, None, None))
+
+
 def _days(storage: Storage, since: datetime | None, until: datetime | None) -> Iterator[str]:
     """Prefixes of the UTC days that hold records and touch the bounds."""
     yield from (day for day in storage.folders(f"{PREFIX}date=") if touches(day_of(day), since, until))

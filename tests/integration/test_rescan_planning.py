@@ -12,16 +12,18 @@ from pipelines.record import Coverage, Modality, Record
 from tests.engines import calm, engine, serving, tiny
 from tests.records import START, chat_line, record, unexamined, verdict
 from workers.config import Config
-from workers.records import key_of, record_keys, write_record
+from workers.records import Progress, RecordError, key_of, record_keys, write_record
 from workers.runs import planning
 from workers.runs import selection as selecting
+from workers.runs.condition import WrongSelection
 from workers.runs.dry_run import forecast
 from workers.runs.planning import RescanOrder, drop_plan, plan_rescan, prepare_rescan
 from workers.runs.run import Item
-from workers.runs.selection import NothingSelected, Selection, WrongSelection, chosen, why_nothing
+from workers.runs.selection import NothingSelected, Selection, chosen, why_nothing
 from workers.runs.store import Runs
 from workers.runs.today import todays_digests, todays_lexicon
 from workers.storage import Storage
+from workers.verdicts import query
 from workers.verdicts.tables import read_tables
 
 Select = Callable[..., list[str]]
@@ -134,10 +136,36 @@ def test_an_empty_selection_says_what_finds_nothing(storage: Storage, stored: Se
         why(Selection(checkpoint="e5'; --"))
 
 
+def test_of_records_without_a_part_only_those_that_can_matter_are_read(
+    storage: Storage, stored: Sequence[Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    read_all = query.read_records
+
+    def noted(storage: Storage, keys: Sequence[str], *, tell: Progress | None = None) -> Iterator[Record | RecordError]:
+        read.extend(keys)
+        return read_all(storage, keys, tell=tell)
+
+    monkeypatch.setattr(query, "read_records", noted)
+
+    def reads(asked: Selection) -> list[str]:
+        read.clear()
+        with chosen(storage, asked) as found:
+            list(found.segments)
+        return sorted(read)
+
+    keys = [key_of(one) for one in stored]
+    assert reads(Selection()) == sorted(keys[:5])
+    assert reads(Selection(streams=("room-2",))) == sorted(keys[3:5])
+    assert reads(Selection(segments=frozenset({("room-1", stored[0].segment_id)}))) == sorted(keys[:3])
+    assert reads(Selection(run="rescan-1")) == [keys[5]]
+    assert reads(Selection(where="flagged")) == sorted(keys)
+
+
 def test_a_long_tail_is_compacted_before_it_is_read(
     storage: Storage, select: Select, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selecting, "TAIL_READ", 5)
+    monkeypatch.setattr(selecting, "TAIL_READ", 4)
     said: list[str] = []
     with chosen(storage, Selection(), say=said.append):
         assert ["compacting" in line for line in said] == [True]

@@ -43,7 +43,8 @@ def refusals(run_error: int = 3) -> Iterator[None]:
     from pipelines.policies import PolicyError
     from workers.config import ConfigError
     from workers.records import RecordError
-    from workers.runs.selection import NothingSelected, WrongSelection
+    from workers.runs.condition import WrongSelection
+    from workers.runs.selection import NothingSelected
     from workers.runs.store import NoSuchRun, RunError
     from workers.storage import StorageError
     from workers.verdicts.tables import TablesError

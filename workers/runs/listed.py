@@ -10,7 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipelines.strict import Identifier
 from workers.records import place_of
-from workers.runs.selection import Segment, WrongSelection
+from workers.runs.condition import WrongSelection
+from workers.runs.selection import Segment
 
 _NAMES = TypeAdapter(tuple[Identifier, Identifier])
 _COLUMNS = {"stream_id", "segment_id"}

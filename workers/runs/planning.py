@@ -16,8 +16,9 @@ from pipelines.strict import Sha256
 from pipelines.text.lexicon import Lexicon
 from workers.config import Config
 from workers.records import Progress
+from workers.runs.condition import WrongSelection
 from workers.runs.run import BATCH_SEGMENTS, Batch, Estimate, Item, Plan, new_run_id
-from workers.runs.selection import Chosen, Found, Say, Selection, WrongSelection, chosen, silent, why_nothing
+from workers.runs.selection import Chosen, Found, Say, Selection, chosen, silent, why_nothing
 from workers.runs.store import PREFIX, Runs
 from workers.runs.today import todays_digests, todays_lexicon
 from workers.storage import Storage

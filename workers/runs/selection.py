@@ -6,25 +6,24 @@ merely narrow ours, so it cannot reach beyond the conditions beside it.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-import duckdb
-
 from pipelines.coverage import DEADLINE, MODEL_FAILED, NO_INPUT, SHED
 from pipelines.record import MODALITIES, Modality, Stage
-from workers.records import Progress, RecordError, record_key, record_keys
+from workers.records import Progress, RecordError, has_records, record_key
+from workers.runs.applied import LIVE, applied
+from workers.runs.condition import WrongSelection, check_condition
 from workers.runs.store import RunError
 from workers.storage import Storage
-from workers.verdicts.query import Bounds, QueryError, reading
+from workers.verdicts.query import Bounds, QueryError, Standing, reading, standing
 from workers.verdicts.rows import TABLES
 from workers.verdicts.sql import listed, quoted
-from workers.verdicts.tables import TablesError, compact, read_tables
+from workers.verdicts.tables import TablesError, compact
 
 TAIL_READ = 500
 """Records not yet compacted that are read one by one; more are compacted first."""
@@ -41,10 +40,6 @@ Say = Callable[[str], None]
 
 def silent(line: str) -> None:
     del line
-
-
-class WrongSelection(RunError):
-    """What was asked for makes no sense as it is written; one line."""
 
 
 class NothingSelected(RunError):
@@ -128,14 +123,14 @@ def chosen(
     nothing at all was found shows only when the rows end; `why_nothing` then says why.
     """
     if selection.where is not None:
-        _one_expression(selection.where)
+        check_condition(selection.where)
     for stream in selection.streams:
-        if next(record_keys(storage, stream_id=stream), None) is None:
+        if not has_records(storage, stream):
             raise NothingSelected(f"no records of stream {stream}")
-    _shorten_tail(storage, selection, tell, say)
-    bounds = Bounds(selection.since, selection.until)
+    bounds = _bounds(storage, selection)
+    at = _with_short_tail(storage, bounds, tell, say)
     try:
-        with reading(storage, _query(selection), bounds=bounds, tell=tell) as answer:
+        with reading(storage, _query(selection), bounds=bounds, at=at, tell=tell) as answer:
             segments, absent = map(_chosen, answer.rows), set(selection.segments or ())
             listed = segments if selection.segments is None else _listed(segments, selection.segments, absent)
             yield Found(listed, answer.unreadable, absent)
@@ -160,43 +155,27 @@ def _any(storage: Storage, selection: Selection) -> bool:
         return next(selected.rows, None) is not None
 
 
-def _shorten_tail(storage: Storage, selection: Selection, tell: Progress | None, say: Say) -> None:
+def _bounds(storage: Storage, selection: Selection) -> Bounds:
+    """Whose records can matter. A condition in SQL may ask about other records than those it chooses: then all."""
+    streams: tuple[str, ...] | None = None
+    runs: frozenset[str] | None = None
+    if selection.where is None:
+        streams = selection.streams or None
+        if selection.segments is not None:
+            streams = tuple(sorted({stream for stream, _ in selection.segments}))
+        runs = frozenset({selection.run} if selection.run is not None else {LIVE, *applied(storage)})
+    return Bounds(selection.since, selection.until, streams, runs)
+
+
+def _with_short_tail(storage: Storage, bounds: Bounds, tell: Progress | None, say: Say) -> Standing:
     """Compacts when many records would be read one by one. When another compaction is at it, they are read so."""
-    compacted = read_tables(storage, since=selection.since, until=selection.until).compacted
-    keys = record_keys(storage, since=selection.since, until=selection.until)
-    waiting = (key for key in keys if key not in compacted)
-    if next((True for count, _ in enumerate(waiting) if count >= TAIL_READ), False):
-        say(f"more than {TAIL_READ} records are not compacted yet: compacting them first, which later queries gain by")
-        try:
-            compact(storage, tell=tell)
-        except TablesError:
-            return
-
-
-def _one_expression(condition: str) -> None:
-    """Refuses what is not one expression, within parentheses (`a LIMIT 3`, `a; DROP …`) and without (`a) OR (b`)."""
-    with duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}) as lone:
-        for around in ("SELECT (\n{}\n)", "SELECT\n{}\n"):
-            tree, plain = (_parsed(lone, around.format(part)) for part in (condition, "true"))
-            if tree["error"]:
-                raise WrongSelection(f"--where: {' '.join(str(tree['error_message']).split())}")
-            items = tree["statements"][0]["node"].get("select_list", ())
-            if len(items) != 1 or _around(tree) != _around(plain):
-                raise WrongSelection("--where: give one condition, as it would stand after WHERE, and nothing after it")
-
-
-def _parsed(connection: duckdb.DuckDBPyConnection, statement: str) -> dict[str, Any]:
-    row = connection.execute("SELECT json_serialize_sql(?)", [statement]).fetchone()
-    tree: dict[str, Any] = json.loads(row[0] if row else "{}")
-    return tree
-
-
-def _around(tree: dict[str, Any]) -> list[dict[str, object]]:
-    """The statements but for the items selected."""
-    return [
-        {**statement, "node": {name: part for name, part in statement["node"].items() if name != "select_list"}}
-        for statement in tree["statements"]
-    ]
+    at = standing(storage, bounds, most=TAIL_READ + 1)
+    if len(at.tail) <= TAIL_READ:
+        return at
+    say(f"more than {TAIL_READ} records are not compacted yet: compacting them first, which later queries gain by")
+    with suppress(TablesError):
+        compact(storage, tell=tell)
+    return standing(storage, bounds)
 
 
 def _query(selection: Selection) -> str:

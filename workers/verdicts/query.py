@@ -23,7 +23,7 @@ from pipelines.record import Record
 from workers.records import Progress, RecordError, read_records, record_keys
 from workers.runs.applied import applied
 from workers.storage import Storage, StorageError
-from workers.verdicts.current import current_views
+from workers.verdicts.current import current_views, run_of
 from workers.verdicts.rows import TABLES, VERSIONS, TableShape
 from workers.verdicts.sql import listed, quoted
 from workers.verdicts.tables import Tables, read_tables
@@ -39,10 +39,16 @@ class QueryError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Only segments that start in [since, until); of other days nothing is read."""
+    """Only segments that start in [since, until); of other days nothing is read.
+
+    `streams` and `runs` say whose records the SQL can tell apart, None all: of others, those without a part are not
+    looked for. They are no conditions; the SQL has its own.
+    """
 
     since: datetime | None = None
     until: datetime | None = None
+    streams: tuple[str, ...] | None = None
+    runs: frozenset[str] | None = None
 
     @property
     def condition(self) -> str:
@@ -67,6 +73,14 @@ class Answer:
     more: bool
     tail: int
     unreadable: tuple[RecordError, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the tables hold at one moment, and the keys of the records within some bounds that they lack."""
+
+    tables: Tables
+    tail: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,22 +112,25 @@ def answer(
 
 
 @contextmanager
-def reading(storage: Storage, sql: str, *, bounds: Bounds = EVER, tell: Progress | None = None) -> Iterator[Rows]:
+def reading(
+    storage: Storage, sql: str, *, bounds: Bounds = EVER, at: Standing | None = None, tell: Progress | None = None
+) -> Iterator[Rows]:
     """What the SQL says of `verdicts`, `segments`, `observations` and the `current_` view of each, row after row.
 
     For answers too long to hold: rows are made while they are taken, within the `with`. The records that no part
     holds yet are all in memory meanwhile; whoever may not afford that compacts first. The SQL is held to one
-    SELECT that reads these tables only, wherever its conditions come from. `QueryError` for SQL that is wrong or
-    wants more than reading, `StorageError` when the store fails; both also while rows are taken.
+    SELECT that reads these tables only, wherever its conditions come from. `at` spares finding out again what the
+    store holds within the bounds. `QueryError` for SQL that is wrong or wants more than reading, `StorageError` when
+    the store fails; both also while rows are taken.
     """
     with _connection() as connection:
         statement = _checked(connection, sql)
     in_force = applied(storage)
-    tables = read_tables(storage, since=bounds.since, until=bounds.until)
-    tail = read_tail(storage, tables, bounds, tell)
+    at = at or standing(storage, bounds)
+    tail = _read_tail(storage, at.tail, tell)
     with _connection() as connection, _told():
-        _open_parts(connection, storage, tables)
-        _create_views(connection, storage, tables, tail, bounds)
+        _open_parts(connection, storage, at.tables)
+        _create_views(connection, storage, at.tables, tail, bounds)
         _lock(connection, in_force)
         reader = connection.execute(statement).to_arrow_reader(ROWS_AT_ONCE)
         yield Rows(tuple(reader.schema.names), _rows(reader), len(tail.records), tail.unreadable)
@@ -130,11 +147,21 @@ def _told() -> Iterator[None]:
         raise QueryError(_one_line(error)) from None
 
 
-def read_tail(storage: Storage, tables: Tables, bounds: Bounds = EVER, tell: Progress | None = None) -> Tail:
-    """Reads the records that no finished part holds: those that may lie within the bounds, as their keys say."""
+def standing(storage: Storage, bounds: Bounds = EVER, *, most: int | None = None) -> Standing:
+    """As the store is now, as far as keys tell of the bounds, with at most `most` of the records without a part."""
+    tables = read_tables(storage, since=bounds.since, until=bounds.until)
     compacted = tables.compacted
-    found_keys = record_keys(storage, since=bounds.since, until=bounds.until)
-    keys = (key for key in found_keys if key not in compacted)
+    streams: Sequence[str | None] = (None,) if bounds.streams is None else bounds.streams
+    keys = (
+        key
+        for stream_id in streams
+        for key in record_keys(storage, stream_id=stream_id, since=bounds.since, until=bounds.until)
+        if key not in compacted and (bounds.runs is None or run_of(key) in bounds.runs)
+    )
+    return Standing(tables, tuple(islice(keys, most)))
+
+
+def _read_tail(storage: Storage, keys: Sequence[str], tell: Progress | None) -> Tail:
     found = list(read_records(storage, keys, tell=tell))
     return Tail(
         records=tuple(one for one in found if not isinstance(one, RecordError)),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from workers.runs.condition import WrongSelection
 from workers.runs.listed import read_segments
-from workers.runs.selection import WrongSelection
 
 ONE = frozenset({("room-1", "seg-1")})
 

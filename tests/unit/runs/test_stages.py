@@ -10,8 +10,9 @@ from pipelines.policies import read_policies
 from pipelines.record import Modality, Stage
 from tests.records import START
 from workers.config import load_config
+from workers.runs.condition import WrongSelection
 from workers.runs.planning import RescanOrder, Tally, Target, stages_of, target_of
-from workers.runs.selection import Chosen, WrongSelection
+from workers.runs.selection import Chosen
 
 TODAY = {"vision.nudity": "a" * 64, "speech": "b" * 64, "ocr": "c" * 64, "text.risk": "d" * 64, "lexicon": "9" * 64}
 POLICIES = read_policies()
