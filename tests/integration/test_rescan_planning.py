@@ -12,7 +12,7 @@ from pipelines.record import Coverage, Modality, Record
 from tests.engines import calm, engine, serving, tiny
 from tests.records import START, chat_line, record, unexamined, verdict
 from workers.config import Config
-from workers.records import Progress, RecordError, key_of, record_keys, write_record
+from workers.records import Progress, RecordError, key_of, read_records, record_keys, write_record
 from workers.runs import planning
 from workers.runs import selection as selecting
 from workers.runs.condition import WrongSelection
@@ -23,7 +23,6 @@ from workers.runs.selection import NothingSelected, Selection, chosen, why_nothi
 from workers.runs.store import Runs
 from workers.runs.today import todays_digests, todays_lexicon
 from workers.storage import Storage
-from workers.verdicts import query
 from workers.verdicts.tables import read_tables
 
 Select = Callable[..., list[str]]
@@ -140,13 +139,12 @@ def test_of_records_without_a_part_only_those_that_can_matter_are_read(
     storage: Storage, stored: Sequence[Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []
-    read_all = query.read_records
 
     def noted(storage: Storage, keys: Sequence[str], *, tell: Progress | None = None) -> Iterator[Record | RecordError]:
         read.extend(keys)
-        return read_all(storage, keys, tell=tell)
+        return read_records(storage, keys, tell=tell)
 
-    monkeypatch.setattr(query, "read_records", noted)
+    monkeypatch.setattr("workers.verdicts.query.read_records", noted)
 
     def reads(asked: Selection) -> list[str]:
         read.clear()
