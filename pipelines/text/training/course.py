@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipelines.cards import Card
 from pipelines.text.adapter import ADAPTER_FILES, WEIGHTS_FILE, adapter_of
-from pipelines.text.embedding_head import HEAD_FILE, write_head
+from pipelines.text.embedding_head import HEAD_FILE, read_head, write_head
 from pipelines.text.encoder import Embedder
 from pipelines.text.training.adapted import AdaptedVectors, Lora
 from pipelines.text.training.corpus import Corpus, corpus_of
-from pipelines.text.training.crossvalidate import crossvalidate
+from pipelines.text.training.crossvalidate import CrossValidated, crossvalidate
 from pipelines.text.training.datasets import (
     CHAT,
     PAIRS,
@@ -77,13 +81,9 @@ def gather(card: Card, data: Path, unmask: Unmask) -> tuple[Example, ...]:
 
 def train(course: Course, examples: Sequence[Example]) -> Report:
     """Adapter, head and card, written into `course.out`. What was interrupted goes on where it was."""
-    course.progress(f"{len(examples)} examples: {_counts(examples)}")
-    embedder = Embedder(course.encoder, threads=course.threads, max_tokens=MAX_TOKENS)
-    corpus = corpus_of(examples, embedder)
-    base_model = str(course.card.metadata.get("base_model", course.card.id))
-    bench = Bench(Workshop(embedder, corpus, course.work, base_model, course.sha256, course.progress, course.lora))
+    bench = _bench(course, examples)
+    corpus, vectors = bench.shop.corpus, AdaptedVectors(bench.adapted, bench.store)
     bench.prepare(list(corpus.windows))
-    vectors = AdaptedVectors(bench.adapted, bench.store)
     broad = bench.broad(course.broad)
     adapter = bench.narrow(broad, corpus, course.narrow)
     bench.reset(adapter)  # as it is stored, in half precision
@@ -93,6 +93,22 @@ def train(course: Course, examples: Sequence[Example]) -> Report:
     _, frozen = _fitted(course, corpus, vectors, None)
     _copy(adapter, course.out)
     return _written(course, fitted, Report(evaluation, frozen, folds, _counts(examples)))
+
+
+def cross_validated(course: Course, examples: Sequence[Example]) -> tuple[CrossValidated, ...]:
+    """The folds alone, with the broad stage that they go on from; what an earlier run left in `course.work` is used."""
+    bench = _bench(course, examples)
+    return crossvalidate(bench, bench.broad(course.broad), course.narrow)
+
+
+def judge(course: Course, examples: Sequence[Example]) -> Evaluation:
+    """What lies beside the card, as it is, on the held-out examples among these; nothing is fitted or written."""
+    card = course.card
+    adapter = adapter_of(card)
+    embedder = Embedder(course.encoder, threads=course.threads, max_tokens=MAX_TOKENS, adapter=adapter)
+    corpus = corpus_of([example for example in examples if example.split == "held-out"], embedder)
+    fitted = Fitted(read_head(card.folder / HEAD_FILE), card.fields.labels, math.nan)
+    return evaluate(fitted, corpus.examples, _vectors(course, corpus, embedder, adapter))
 
 
 def train_head(course: Course, examples: Sequence[Example]) -> Report:
@@ -112,12 +128,24 @@ def train_head(course: Course, examples: Sequence[Example]) -> Report:
     return _written(course, fitted, Report(evaluation, frozen, (), _counts(examples)))
 
 
+def _bench(course: Course, examples: Sequence[Example]) -> Bench:
+    course.progress(f"{len(examples)} examples: {_counts(examples)}")
+    embedder = Embedder(course.encoder, threads=course.threads, max_tokens=MAX_TOKENS)
+    corpus = corpus_of(examples, embedder)
+    base_model = str(course.card.metadata.get("base_model", course.card.id))
+    return Bench(Workshop(embedder, corpus, course.work, base_model, course.sha256, course.progress, course.lora))
+
+
 def _fitted(course: Course, corpus: Corpus, encoder: WindowEncoder, adapter: Path | None) -> tuple[Fitted, Evaluation]:
-    name = name_for(course.sha256, adapter / WEIGHTS_FILE if adapter else None)
-    vectors = VectorCache(course.work / name, encoder).embed(corpus.windows, course.progress)
+    vectors = _vectors(course, corpus, encoder, adapter)
     course.progress(f"fitting one head per policy on the {'adapted' if adapter else 'frozen'} encoder")
     fitted = fit(corpus.examples, vectors)
     return fitted, evaluate(fitted, corpus.examples, vectors)
+
+
+def _vectors(course: Course, corpus: Corpus, encoder: WindowEncoder, adapter: Path | None) -> NDArray[np.float32]:
+    name = name_for(course.sha256, adapter / WEIGHTS_FILE if adapter else None)
+    return VectorCache(course.work / name, encoder).embed(corpus.windows, course.progress)
 
 
 def _copy(adapter: Path, out: Path) -> None:

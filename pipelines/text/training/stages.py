@@ -27,11 +27,11 @@ MAX_TOKENS = 256
 
 SMALL = ("Moderation half", "Surge half")
 LORA = Lora()
-BROAD = Stage("broad stage", {"COLD train": 0.5, "Davidson": 0.5, PHRASES: 1.0}, epochs=4)
+BROAD = Stage("broad stage", {"COLD train": 0.5, "Davidson": 0.5, PHRASES: 0.35}, epochs=5)
 NARROW = Stage(
     "narrow stage",
-    {**dict.fromkeys(SMALL, 1.0), "COLD train": 0.03, "Davidson": 0.06, PHRASES: 0.05},
-    epochs=5,
+    {**dict.fromkeys(SMALL, 1.0), "COLD train": 0.015, "Davidson": 0.04, PHRASES: 0.03},
+    epochs=4,
     rate=3e-4,
     patience=0,
     tokens=1536,

@@ -14,9 +14,10 @@ from pipelines.policies import POLICY_IDS
 from pipelines.text.adapter import ADAPTER_FILES
 from pipelines.text.embedding_head import HEAD_FILE, load_embedding_head
 from pipelines.text.training.adapted import Lora
-from pipelines.text.training.course import Course, train, train_head
+from pipelines.text.training.course import Course, cross_validated, judge, train, train_head
 from pipelines.text.training.datasets import MODERATION_CATEGORIES, Example, Split
 from pipelines.text.training.reliability import PICTURE
+from pipelines.text.training.report import Report
 from pipelines.text.training.stages import BROAD, NARROW
 from tests import tiny_checkpoints as tiny
 from tests.unit.text.test_adapter import encoder
@@ -65,9 +66,12 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Course:
 
 
 @pytest.fixture(scope="module")
-def trained(course: Course) -> Card:
-    report = train(course, examples())
-    assert [len(data.categories) for data in report.folds] == [7, 1]
+def report(course: Course) -> Report:
+    return train(course, examples())
+
+
+@pytest.fixture(scope="module")
+def trained(course: Course, report: Report) -> Card:
     return read_card(course.out)
 
 
@@ -76,6 +80,20 @@ def test_a_run_leaves_adapter_head_picture_and_card(course: Course, trained: Car
     assert set(trained.fields.labels) == set(POLICY_IDS)
     assert all((course.out / name).is_file() for name in (*trained.fields.artefacts, PICTURE))
     assert "## Cross-validation" in trained.body
+
+
+def test_the_small_data_sets_are_cross_validated(course: Course, report: Report) -> None:
+    assert [len(data.categories) for data in report.folds] == [7, 1]
+    assert cross_validated(course, examples()) == report.folds
+
+
+def test_what_lies_beside_the_card_is_judged_as_the_run_judged_it(
+    course: Course, report: Report, trained: Card, tmp_path: Path
+) -> None:
+    found = judge(replace(course, card=trained, work=tmp_path), examples())
+    for again, before in zip(found.policies, report.evaluation.policies, strict=True):
+        assert again.average_precision == pytest.approx(before.average_precision, abs=0.05)
+        assert again.examples == before.examples
 
 
 def test_what_a_run_leaves_is_a_model(course: Course, trained: Card) -> None:
