@@ -19,7 +19,7 @@ from pipelines.text.training.states import StateStore
 SAMPLE = 3000
 """Examples that the beginning is fitted on: some seconds of embedding."""
 STEPS = 60
-PENALTY = 3e-3
+PENALTY = 2e-2
 
 
 def begin(adapted: Adapted, corpus: Corpus, store: StateStore, rows: Sequence[int]) -> None:
