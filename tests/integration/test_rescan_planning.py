@@ -185,7 +185,7 @@ def test_a_plan_has_every_segment_once_in_order(config: Config, storage: Storage
     plan = plan_rescan(config, storage, RescanOrder(reuse=True, urgent=True, apply=True, by="me@here", reason="why"))
     runs = Runs(storage)
     assert plan == runs.plan(plan.run)
-    assert (plan.batches, plan.lane, plan.kind, plan.stages, plan.checkpoints) == ((60, 5), "review", "rescan", {}, {})
+    assert (plan.batches, plan.lane, plan.kind, plan.stages, plan.checkpoints) == ((33, 32), "review", "rescan", {}, {})
     assert (plan.apply, plan.by, plan.reason) == (True, "me@here", "why")
     sources = [item.source for number in (1, 2) for item in runs.batch(plan.run, number).items]
     assert sources == sorted(record_keys(storage))
@@ -229,7 +229,7 @@ def test_a_condition_that_fails_half_way_leaves_nothing_behind(
         yield (Item(source=key_of(stored[0])),)
         raise WrongSelection("--where: Conversion Error")
 
-    monkeypatch.setattr(planning, "_batches", broken)
+    monkeypatch.setattr(planning, "batches_of", broken)
     with pytest.raises(WrongSelection):
         plan_rescan(config, storage, RescanOrder(reuse=True))
     assert not list(storage.keys("runs/"))

@@ -167,7 +167,7 @@ def prepare_rescan(
     tally, sizes = Tally(), list[int]()
     try:
         with chosen(storage, order.selection, tell=tell, say=say) as found:
-            for items in _batches(found.segments, target, tally):
+            for items in batches_of(found.segments, target, tally):
                 sizes.append(len(items))
                 runs.put_batch(run, Batch(number=len(sizes), items=items))
     except BaseException:  # Ctrl-C, too: what nobody will start does not stay
@@ -248,14 +248,21 @@ def _asked(order: RescanOrder) -> dict[str, str]:
     return order.selection.asked() | {name: "yes" for name, given in flags.items() if given}
 
 
-def _batches(segments: Iterable[Chosen], target: Target, tally: Tally) -> Iterator[tuple[Item, ...]]:
+def batches_of(segments: Iterable[Chosen], target: Target, tally: Tally) -> Iterator[tuple[Item, ...]]:
+    """Batches of at most `BATCH_SEGMENTS`, which end with a stream where that leaves them half full.
+
+    A batch waits for the one before if both hold the same stream; so most streams are concluded side by side.
+    """
     items: list[Item] = []
+    stream = ""
     for one in segments:
+        full = len(items) >= BATCH_SEGMENTS
+        if full or (one.stream_id != stream and len(items) >= BATCH_SEGMENTS // 2):
+            yield tuple(items)
+            items = []
         stages = stages_of(one, target)
         tally.add(one, stages, target)
         items.append(Item(source=one.key, stages=stages))
-        if len(items) == BATCH_SEGMENTS:
-            yield tuple(items)
-            items = []
+        stream = one.stream_id
     if items:
         yield tuple(items)
