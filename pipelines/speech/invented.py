@@ -1,8 +1,8 @@
 """Which spans of a transcript nobody said: Whisper writes something for every window that it is given.
 
 Its own numbers give much of that away. A window that is probably no speech and badly written is none, and one that
-compresses too well is a loop: section 4.5 of the Whisper paper (Radford et al. 2022, arXiv:2212.04356), with the limits
-that faster-whisper took over. There a window that fails is decoded again with sampling; here it is not, so that one
+compresses too well is a loop: section 4.5 of the Whisper paper (Radford et al. 2022, arXiv:2212.04356), whose limits
+faster-whisper took over. There a window that fails is decoded again with sampling; here it is not, so that one
 clip gives one transcript, and what fails is left out and counted. Lines that are known to be invented
 (`pipelines.speech.stock_lines`) and phrases that come round again and again are said by people, too: they count only
 where something else is doubtful.
@@ -22,9 +22,10 @@ from pipelines.items import Span
 from pipelines.speech.stock_lines import COURTESIES, CREDITS, SOUNDS
 
 UNSURE = math.exp(-1.0)
-NO_SPEECH = 0.6
+NO_SPEECH = 0.5
 COMPRESSION = 2.4
-"""Below the first it is guessing, above the second silent unless it is sure of itself, above the third in a loop."""
+"""Below the first it is guessing; from the second on it is silent unless it is sure of itself; above the third it is in
+a loop. The paper's second is 0.6, for models of every size; steady noise under speech lifts it to 0.5."""
 
 DOUBTFUL_CONFIDENCE = 0.6
 DOUBTFUL_NO_SPEECH = 0.3
@@ -32,7 +33,7 @@ LITTLE_VOICE_S = 1.5
 """Any of these makes a span doubtful. The voice gate adds 0.4 s on both sides of what it hears: this is one word.
 
 Whisper base on clean speech: confidence 0.61 and more, no speech 0.2 and less; on songs and babble without words, where
-it is in no loop, 0.5 and less, and 0.3 and more.
+it is in no loop, 0.55 and less, and 0.3 and more.
 """
 
 TIMES = 3
@@ -43,6 +44,7 @@ LONGEST_PHRASE = 24
 _ASIDE = re.compile(r"[\[(（【<][^\[\](（【)）】<>]*[\])）】>]|\*[^*]+\*")
 _CLAUSE_END = re.compile(r"[.,!?;:…。，、！？；：~\n]+")
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_]+(?:['’][^\W_]+)*")
+_LETTER = re.compile(r"[a-z]")
 _INSIDE_WORD = re.compile(r"(?<=\w)\.(?=\w)")
 """The dot of an address ends no clause."""
 
@@ -85,7 +87,7 @@ def is_doubtful(span: Span, voiced_s: float) -> bool:
 
 def _nobody_said(said: _Said, voiced_s: float) -> bool:
     span = said.span
-    if not said.words or said.again == len(said.words) or _compression(said.folded) > COMPRESSION:
+    if not said.words or said.again == len(said.words) or _compression(span.text) > COMPRESSION:
         return True
     if span.confidence < (DOUBTFUL_CONFIDENCE if span.no_speech >= NO_SPEECH else UNSURE):
         return True
@@ -105,7 +107,8 @@ def _is_stock(folded: str) -> bool:
 
 
 def _is_sounds(clause: str) -> bool:
-    return all(word in SOUNDS for word in _WORD.findall(clause))
+    """Single Latin letters are how it spells what is sung: e-e-o."""
+    return all(word in SOUNDS or _LETTER.fullmatch(word) for word in _WORD.findall(clause))
 
 
 def _turns(words: Sequence[str]) -> tuple[list[bool], list[bool]]:
@@ -135,7 +138,7 @@ def _squeezed(text: str) -> str:
 
 
 def _compression(text: str) -> float:
-    """Bytes to compressed bytes, as Whisper counts it; of one span, where the span's own number is its window's."""
+    """Bytes to compressed bytes, as Whisper counts it, of one span as written; the span's own number is its window's."""
     encoded = text.encode()
     return len(encoded) / len(zlib.compress(encoded))
 

@@ -234,7 +234,7 @@ COURTESIES: Final = (
 """A whole clause. Hosts say them, too."""
 
 _SOUNDS = """
-a ah aha ahh aw ay da doo e ee eh er ha hah hey hm hmm ho huh la lah mhm mm mmm na nah o oh ohh oo ooh ow u uh uhh um
+ah aha ahh aw ay da doo ee eh er ha hah hey hm hmm ho huh la lah mhm mm mmm na nah oh ohh oo ooh ow uh uhh um
 woo whoa wow ya yay yeah yo
 啊 阿 哦 喔 噢 嗯 呃 额 唉 哎 诶 哈 呵 嘿 嗨 哇 呀 咦 哼 唔 啦 呜 嘻 咿 耶
 あ う え お ん は ふ ア ウ エ オ ン 아 어 오 음 네 응 와
