@@ -138,7 +138,7 @@ def _squeezed(text: str) -> str:
 
 
 def _compression(text: str) -> float:
-    """Bytes to compressed bytes, as Whisper counts it, of one span as written; the span's own number is its window's."""
+    """Bytes to compressed bytes, as Whisper counts it, of a span as written; the span's own number is its window's."""
     encoded = text.encode()
     return len(encoded) / len(zlib.compress(encoded))
 
