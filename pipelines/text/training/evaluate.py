@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,23 @@ class Bin:
     seen: float
 
 
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """The lines that somebody judged for one policy: `truth` and `probabilities` [lines], and their languages.
+
+    A language is what the pool would take the line for; None: it cannot tell.
+    """
+
+    truth: NDArray[np.bool_]
+    probabilities: Floats
+    languages: tuple[str | None, ...]
+
+    def only(self, language: str) -> Judged:
+        """Those of one language."""
+        own = np.array([each == language for each in self.languages], dtype=np.bool_)
+        return Judged(self.truth[own], self.probabilities[own], (language,) * int(own.sum()))
+
+
 @dataclass(frozen=True)
 class PolicyFigures:
     """One policy over the examples that were judged for it; what is only assumed of a line is left out.
@@ -103,10 +120,13 @@ class PairFigures:
 
 @dataclass(frozen=True)
 class Evaluation:
+    """`judged` holds the lines themselves by policy, for whoever asks more of them; two runs compare without it."""
+
     policies: tuple[PolicyFigures, ...]
     languages: tuple[LanguageFigures, ...]
     pairs: tuple[PairFigures, ...]
     cold_accuracy: Share
+    judged: Mapping[str, Judged] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def mean_average_precision(self) -> float:
@@ -130,11 +150,13 @@ def evaluate(fitted: Fitted, examples: Sequence[Example], vectors: NDArray[np.fl
     """Figures over the held-out examples among those given."""
     lines = lines_of(fitted.head, examples, vectors, "held-out")
     found = probabilities(fitted, lines)
+    judged = {policy: _judged(policy, lines, found[policy]) for policy in POLICY_IDS}
     return Evaluation(
-        policies=tuple(_policy(policy, lines.examples, found[policy]) for policy in POLICY_IDS),
+        policies=tuple(figures_of(policy, judged[policy]) for policy in POLICY_IDS),
         languages=_languages(lines.examples, found),
         pairs=_pairs(lines.examples, found["hate"]),
         cold_accuracy=_accuracy(lines.examples, found["hate"]),
+        judged=judged,
     )
 
 
@@ -154,14 +176,19 @@ def calibration_error(bins: Sequence[Bin]) -> float:
     return sum(each.lines * abs(each.said - each.seen) for each in bins) / max(sum(each.lines for each in bins), 1)
 
 
-def _policy(policy: str, examples: Sequence[Example], found: Floats) -> PolicyFigures:
-    judged = [
+def _judged(policy: str, lines: Lines, found: Floats) -> Judged:
+    rows = [
         at
-        for at, example in enumerate(examples)
+        for at, example in enumerate(lines.examples)
         if policy in example.known and policy not in example.assumed and example.source not in APART
     ]
-    truth = np.array([examples[at].known[policy] for at in judged], dtype=np.bool_)
-    values = found[judged]
+    truth = np.array([lines.examples[at].known[policy] for at in rows], dtype=np.bool_)
+    return Judged(truth, found[rows], tuple(lines.languages[at] for at in rows))
+
+
+def figures_of(policy: str, judged: Judged) -> PolicyFigures:
+    """Everything that is said of one policy on these lines."""
+    truth, values = judged.truth, judged.probabilities
     flagged = values >= FLAGGED
     both = int((truth & flagged).sum())
     ranked = bool(truth.any() and not truth.all())
@@ -169,7 +196,7 @@ def _policy(policy: str, examples: Sequence[Example], found: Floats) -> PolicyFi
     threshold = float(np.quantile(values[~truth], 1 - FALSE_ALARMS, method="higher")) if ranked else math.nan
     return PolicyFigures(
         policy=policy,
-        examples=len(judged),
+        examples=len(truth),
         positives=int(truth.sum()),
         average_precision=float(average_precision_score(truth, values)) if ranked else math.nan,
         auroc=float(roc_auc_score(truth, values)) if ranked else math.nan,

@@ -53,11 +53,11 @@ class Report:
 def tables(report: Report) -> str:
     """Markdown that reads as well in a terminal."""
     found, frozen = report.evaluation, report.frozen
-    parts = [_table(_POLICY_COLUMNS, list(_policy_rows(found, frozen)))]
+    parts = [table(_POLICY_COLUMNS, list(_policy_rows(found, frozen)))]
     if found.languages:
-        parts.append(_table(_LANGUAGE_COLUMNS, list(_language_rows(found, frozen))))
+        parts.append(table(_LANGUAGE_COLUMNS, list(_language_rows(found, frozen))))
     if found.pairs:
-        parts.append(_table(_PAIR_COLUMNS, list(_pair_rows(found, frozen))))
+        parts.append(table(_PAIR_COLUMNS, list(_pair_rows(found, frozen))))
     cold = found.cold_accuracy
     parts.append(
         f"COLD dev, hate label alone, {cold.of} comments: accuracy {cold.value:.3f} "
@@ -68,7 +68,7 @@ def tables(report: Report) -> str:
 
 def fold_table(folds: Sequence[CrossValidated]) -> str:
     """Likewise, for the data sets that were cross-validated."""
-    return _table(_FOLD_COLUMNS, list(_fold_rows(folds)))
+    return table(_FOLD_COLUMNS, list(_fold_rows(folds)))
 
 
 def write_card(card: Card, fitted: Fitted, report: Report, folder: Path) -> None:
@@ -216,7 +216,8 @@ def _metrics(figures: PolicyFigures) -> list[dict[str, Any]]:
     ]
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table whose columns stand under one another."""
     widths = [max(len(row[at]) for row in (columns, *rows)) for at in range(len(columns))]
     lines = [[text.ljust(width) for text, width in zip(row, widths, strict=True)] for row in (columns, *rows)]
     rule = ["-" * width for width in widths]
