@@ -42,7 +42,7 @@ prove-lanes: install ## Show what a bulk rescan costs live segments: latency bes
 prove-rescan: install ## Show what rescans cost, stop, survive and change (an hour)
 	@$(BIN)/python -m tests.benchmarks.prove_rescan
 
-prove-quality: install ## Show what the verdicts are worth: chat, fusion, public data, calibration (hours if nobody trained here)
+prove-quality: install ## Show what the verdicts are worth: chat, fusion, public data, calibration (an hour)
 	@$(BIN)/python -m tests.benchmarks.prove_quality
 
 hooks: install ## Run the quick checks before every commit
