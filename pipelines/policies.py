@@ -110,6 +110,9 @@ class Fusion(Strict):
     hit_context: float = Field(
         default=0.15, gt=0, lt=1, description="a lexicon's hit that needs context counts where a model says so much"
     )
+    hit_corroboration: float = Field(
+        default=0.3, ge=0, le=1, description="where models and a term agree about a text, how much the weaker adds"
+    )
     hit_neighbours_s: float = Field(
         default=30, ge=0, description="or where another term of its policy stands within so many seconds"
     )

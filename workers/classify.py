@@ -258,7 +258,7 @@ def _record(
 def _verdicts(manifest: SegmentManifest, examination: Examination, bench: Bench) -> tuple[Verdict, ...]:
     observations = examination.observations
     return fuse(
-        evidence_of(observations, bench.labels, bench.policies.fusion),
+        evidence_of(observations, bench.labels, bench.policies),
         observations.coverage,
         bench.policies,
         at=manifest.captured_at.timestamp(),

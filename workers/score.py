@@ -180,7 +180,7 @@ class Scorer:
         segment = fetch_segment(manifest, Folder(path.parent), max_side_px=self.examination.frame_side_px)
         seen = self._examined(segment)
         at = manifest.captured_at.timestamp()
-        evidence = evidence_of(seen, self.labels, self.policies.fusion)
+        evidence = evidence_of(seen, self.labels, self.policies)
         verdicts = fuse(evidence, seen.coverage, self.policies, at=at, history={})
         return SegmentScore(
             stream_id=manifest.stream_id,
@@ -215,7 +215,7 @@ class Scorer:
 
     def _strongest(self, seen: Observations) -> Probabilities:
         """Each policy's strongest item; nothing is pooled."""
-        evidence = evidence_of(seen, self.labels, self.policies.fusion)
+        evidence = evidence_of(seen, self.labels, self.policies)
         known = {policy: max(item.probability for item in items) for policy, items in evidence.items() if items}
         return {policy: known[policy] for policy in self.policies.policies if policy in known}
 

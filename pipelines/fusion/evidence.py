@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from pipelines.cards import Label
 from pipelines.fusion.hits import counting
-from pipelines.fusion.log_odds import DIGITS
+from pipelines.fusion.log_odds import DIGITS, excess, raised
 from pipelines.items import CheckpointRef
-from pipelines.policies import Fusion
+from pipelines.policies import Fusion, Policies
 from pipelines.record import LEXICON, Evidence, FrameObservation, Hit, Observations, TextObservation
 
 LabelsByCheckpoint = Mapping[str, Mapping[str, Label]]
@@ -22,12 +22,13 @@ class UnknownCheckpoint(LookupError):
 
 
 def evidence_of(
-    observations: Observations, labels: LabelsByCheckpoint, fusion: Fusion
+    observations: Observations, labels: LabelsByCheckpoint, policies: Policies
 ) -> Mapping[str, tuple[Evidence, ...]]:
     """Policy -> its evidence, in the order of the items: one per frame and one per text.
 
-    Where several labels, slots or terms speak for one policy about the same item, the strongest speaks. Every scored
-    item is there, also those that speak against: pooling needs them. Raises `UnknownCheckpoint`.
+    Where several labels, slots or terms speak for one policy about the same item, the strongest speaks; where models
+    and a term agree about a text, the weaker adds a little. Every scored item is there, also those that speak against:
+    pooling needs them. Raises `UnknownCheckpoint`.
     """
     reading = _Reading(labels, observations.checkpoints)
     found: dict[str, list[Evidence]] = defaultdict(list)
@@ -35,10 +36,9 @@ def evidence_of(
         for policy, claim in reading.claims(frame.scores).items():
             found[policy].append(_of_frame(index, frame, claim))
     frame_at = {frame.at_s: index for index, frame in reversed(list(enumerate(observations.frames)))}
-    modelled, hits = _claims_and_hits(observations, reading, fusion)
-    texts = [
-        (text, _with_hits(claims, own)) for text, claims, own in zip(observations.texts, modelled, hits, strict=True)
-    ]
+    modelled, hits = _claims_and_hits(observations, reading, policies.fusion)
+    together = [_with_hits(claims, own, policies) for claims, own in zip(modelled, hits, strict=True)]
+    texts = list(zip(observations.texts, together, strict=True))
     for policy in sorted({policy for _, claims in texts for policy in claims}):
         said = [(text, claims[policy]) for text, claims in texts if policy in claims]
         for (text, claim), users in zip(said, _users(said), strict=True):
@@ -102,13 +102,29 @@ def _claims_and_hits(
     return claims, counting(observations.texts, said, fusion)
 
 
-def _with_hits(claims: Mapping[str, _Claim], hits: Sequence[Hit]) -> Mapping[str, _Claim]:
-    """The models' claims, but where a hit is stronger."""
-    strongest = dict(claims)
-    for hit in hits:
-        if hit.policy not in strongest or hit.strength > strongest[hit.policy].probability:
-            strongest[hit.policy] = _Claim(round(hit.strength, DIGITS), f"{LEXICON}/{hit.term}", hit)
-    return strongest
+def _with_hits(claims: Mapping[str, _Claim], hits: Sequence[Hit], policies: Policies) -> Mapping[str, _Claim]:
+    """The models' claims, each together with the strongest hit of its policy."""
+    together = dict(claims)
+    for policy in {hit.policy for hit in hits}:
+        hit = max((one for one in hits if one.policy == policy), key=lambda one: one.strength)
+        found = _Claim(round(hit.strength, DIGITS), f"{LEXICON}/{hit.term}", hit)
+        together[policy] = _agreed(found, claims[policy], policies, policy) if policy in claims else found
+    return together
+
+
+def _agreed(hit: _Claim, model: _Claim, policies: Policies, policy: str) -> _Claim:
+    """Both in one: the log-odds of the stronger above the prior, and `hit_corroboration` of the weaker's.
+
+    They are no independent witnesses, as they read the same words; nor are their faults the same. What is below
+    `hit_context` does not agree.
+    """
+    prior, fusion = policies.policies[policy].prior, policies.fusion
+    weaker, stronger = sorted((hit, model), key=lambda claim: claim.probability)
+    if weaker.probability < fusion.hit_context:
+        return stronger
+    by = fusion.hit_corroboration * excess(weaker.probability, prior)
+    probability = raised(prior, excess(stronger.probability, prior) + by)
+    return _Claim(probability, stronger.label, hit.hit)
 
 
 def _of_frame(index: int, frame: FrameObservation, claim: _Claim) -> Evidence:

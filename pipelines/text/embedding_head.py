@@ -1,7 +1,8 @@
 """Kind `embedding-head`: a sentence encoder, with an adapter or without, and one linear layer per policy on top.
 
-Head and adapter lie beside the card and weigh kilobytes and a few megabytes, so a better one is a commit, not a
-download. Several cards may share one encoder and differ in these two alone.
+The layer reads the encoder's vector and, where the head has that half, the characters of the text. Head and adapter
+lie beside the card and weigh a few megabytes, so a better one is a commit, not a download. Several cards may share one
+encoder and differ in these two alone.
 """
 
 from __future__ import annotations
@@ -18,21 +19,38 @@ from pipelines.cards import Card, CardError
 from pipelines.items import Failure, Item, Line, Result, Scores
 from pipelines.text.adapter import adapter_of
 from pipelines.text.encoder import MAX_TOKENS, Embedder
+from pipelines.text.spelling import Spelling
 
 HEAD_FILE = "head.safetensors"
+SPELLING = ("rarity", "spelling")
+"""Tensors of the half about spelling, as `Spelling` has them."""
 
 
 @dataclass(frozen=True)
 class Head:
-    """`weight` [labels, dimensions] and `bias` [labels], float32; a logit is their affine map of a unit vector."""
+    """`weight` [labels, dimensions] and `bias` [labels], float32: an affine map of a unit vector.
+
+    `spelling` adds to it what the characters of the text say.
+    """
 
     labels: tuple[str, ...]
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
+    spelling: Spelling | None = None
 
-    def logits(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Shape [vectors, labels]."""
+    def logits(self, vectors: NDArray[np.float32], texts: Sequence[str]) -> NDArray[np.float32]:
+        """Shape [texts, labels]; `vectors` [texts, dimensions] belong to the texts row by row."""
+        return self.meant(vectors) + self.spelt(texts)
+
+    def meant(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Shape [vectors, labels]: the part that the embeddings give."""
         return np.asarray(vectors @ self.weight.T + self.bias, dtype=np.float32)
+
+    def spelt(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Shape [texts, labels]: the part that the characters give; nothing without that half."""
+        if self.spelling is None:
+            return np.zeros((len(texts), len(self.labels)), dtype=np.float32)
+        return self.spelling.logits(texts)
 
 
 def read_head(path: Path) -> Head:
@@ -43,23 +61,40 @@ def read_head(path: Path) -> Head:
         with safe_open(str(path), framework="numpy") as tensors:
             labels = json.loads((tensors.metadata() or {})["labels"])
             weight, bias = tensors.get_tensor("weight"), tensors.get_tensor("bias")
+            halves = [tensors.get_tensor(name) for name in SPELLING if name in tensors.keys()]  # noqa: SIM118
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise CardError(f"{path.parent.name}: {path.name} unusable ({type(error).__name__})") from None
     if weight.shape[:1] != (len(labels),) or bias.shape != (len(labels),):
         raise CardError(f"{path.parent.name}: {path.name} has {len(labels)} labels for {weight.shape[:1]} rows")
-    return Head(tuple(labels), weight.astype(np.float32), bias.astype(np.float32))
+    return Head(tuple(labels), weight.astype(np.float32), bias.astype(np.float32), _spelling(path, labels, halves))
+
+
+def _spelling(path: Path, labels: Sequence[str], tensors: Sequence[NDArray[np.generic]]) -> Spelling | None:
+    if not tensors:
+        return None
+    buckets = len(tensors[0])
+    if len(tensors) < len(SPELLING) or buckets.bit_count() != 1 or tensors[1].shape != (buckets, len(labels)):
+        raise CardError(f"{path.parent.name}: {path.name} has {' and '.join(SPELLING)} that do not fit together")
+    return Spelling(*(tensor.astype(np.float32) for tensor in tensors))
 
 
 def write_head(head: Head, path: Path) -> None:
+    """The half about spelling is stored in half precision: it is megabytes."""
     from safetensors.numpy import save_file
 
     tensors = {"weight": head.weight.astype(np.float32), "bias": head.bias.astype(np.float32)}
+    if head.spelling is not None:
+        parts = (head.spelling.rarity, head.spelling.weight)
+        tensors |= {name: part.astype(np.float16) for name, part in zip(SPELLING, parts, strict=True)}
     save_file(tensors, str(path), metadata={"labels": json.dumps(head.labels)})
     path.chmod(0o644)  # safetensors writes for its owner only
 
 
 class EmbeddingHead:
-    """A `Model` over `Line`: for each label the sigmoid of the highest logit of any window of the text."""
+    """A `Model` over `Line`: for each label the sigmoid of the highest logit of any window of the text.
+
+    The text's spelling is judged once, as a whole.
+    """
 
     def __init__(self, embedder: Embedder, head: Head) -> None:
         self._embedder = embedder
@@ -75,11 +110,12 @@ class EmbeddingHead:
         lines = [_line(item) for item in items]
         windows = [self._embedder.windows(line.text) for line in lines]
         flat = [window for parts in windows for window in parts]
-        logits = self._head.logits(self._embedder.embed_windows(flat))
+        meant = self._head.meant(self._embedder.embed_windows(flat))
+        spelt = self._head.spelt([line.text for line in lines])
         results: list[Result] = []
         at = 0
-        for parts in windows:
-            results.append(self._result(logits[at : at + len(parts)].max(axis=0)))
+        for parts, added in zip(windows, spelt, strict=True):
+            results.append(self._result(meant[at : at + len(parts)].max(axis=0) + added))
             at += len(parts)
         return results
 

@@ -90,9 +90,7 @@ class Lexicon:
         opened = unmask_aligned(plain)
         views = (plain,) if opened.text == plain.text else (plain, opened)
         spelt, allowed = self._spelt(views)
-        heard = [
-            self._of_sound(one, opened) for one in self._sounds.find(sounds(opened)) if _is_guess(one, opened.text)
-        ]
+        heard = [self._of_sound(one, opened) for one in self._sounds.find(sounds(opened)) if _counts(one, opened.text)]
         if not spelt and not heard:
             return Reading((), opened.text if opened.text != plain.text else None)
         found = _standing(_not_allowed((*_widened(spelt, heard), *heard), allowed, len(text)), len(text))
@@ -132,23 +130,25 @@ class Lexicon:
         return found, allowed
 
     def _of_sound(self, heard: Heard, opened: Aligned) -> _Found:
-        """Always in need of context. Two syllables have too many words of their sound to be taken for the term."""
+        """In need of context, unless half of it is written. Two syllables have too many words of their sound."""
         written = opened.text[heard.start : heard.end].replace(" ", "")
         pinyin = any(syllable.latin for syllable in heard.syllables)
         homophone = any(
             not syllable.latin and opened.text[syllable.start : syllable.end] != meant
-            for syllable, meant in zip(heard.syllables, _plain(heard.entry.term), strict=False)
+            for syllable, meant in zip(heard.syllables, heard.meant, strict=True)
         )
         steps = (*(("sound",) if homophone else ()), *(("pinyin",) if pinyin else ()))
         start, end = opened.surface(heard.start, heard.end)
         few = len(heard.syllables) <= FEWEST_SYLLABLES
+        doubtful = few or (not pinyin and holds_a_word(written, heard.meant))
+        half = heard.is_half_spelt(opened.text)
         return _Found(
             entry=heard.entry,
             start=start,
             end=end,
             chain=(*opened.chain(heard.start, heard.end), *steps),
-            needs_context=True,
-            doubtful=few or (not pinyin and holds_a_word(written, _plain(heard.entry.term))),
+            needs_context=not (half and heard.entry.alone),
+            doubtful=doubtful and not half,
         )
 
 
@@ -165,6 +165,13 @@ def unmasked(text: str) -> str | None:
     return opened if opened != normalise(text).text else None
 
 
+def _counts(heard: Heard, text: str) -> bool:
+    """Whether what is heard may be the term: half spelt always, by sound alone where the lexicon says so."""
+    if heard.is_half_spelt(text):
+        return not any(map(is_latin_word, words_around(text, heard.start, heard.end)))
+    return heard.entry.sounds and heard.meant == _plain(heard.entry.term) and _is_guess(heard, text)
+
+
 def _is_guess(heard: Heard, text: str) -> bool:
     """Whether sound says something that spelling does not.
 
@@ -177,7 +184,7 @@ def _is_guess(heard: Heard, text: str) -> bool:
         return True
     written = text[heard.start : heard.end]
     together = " " not in written or len(heard.syllables) > FEWEST_SYLLABLES
-    return together and written.replace(" ", "") != _plain(heard.entry.term)
+    return together and written.replace(" ", "") != heard.meant
 
 
 def _widened(spelt: Iterable[_Found], heard: Sequence[_Found]) -> Iterator[_Found]:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import or_
 from typing import Any, Literal
 
 import ahocorasick
 
-from pipelines.text.aligned import aligned
+from pipelines.text.aligned import Aligned, aligned
 from pipelines.text.lexicon_file import Entry, is_han, is_long_enough
 from pipelines.text.pinyin import Syllable, sounds
 from pipelines.text.unmask import unmask_aligned
@@ -38,12 +39,22 @@ class Spelt:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """Syllables of a text that sound like a term; offsets into the text that they are of."""
+    """Syllables of a text that sound like a term or another word for it: `meant`. Offsets into the text they are of."""
 
     entry: Entry
+    meant: str
     start: int
     end: int
     syllables: Sequence[Syllable]
+
+    def is_half_spelt(self, text: str) -> bool:
+        """Whether the word itself stands there with some of its characters in pinyin, without a gap: `赌bo`."""
+        written = [text[each.start : each.end] for each in self.syllables]
+        kept = [own == meant for own, meant in zip(written, self.meant, strict=True)]
+        spelt = [each.latin for each in self.syllables]
+        return (
+            any(spelt) and any(kept) and all(map(or_, spelt, kept)) and sum(map(len, written)) == self.end - self.start
+        )
 
 
 class Spellings:
@@ -72,14 +83,15 @@ class Spellings:
 
 
 class Sounds:
-    """Terms that are also found by how they sound, whatever is written."""
+    """Terms that are also found by how they sound, whatever is written; all Chinese ones, as they may be half spelt."""
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self._letters: dict[str, str] = {}
-        known: dict[str, list[Entry]] = {}
+        known: dict[str, list[tuple[Entry, str]]] = {}
         for entry in entries:
-            if entry.sounds and (word := self._word_of(entry)):
-                known.setdefault(word, []).append(entry)
+            for spelling in dict.fromkeys((entry.term, *entry.phrases)):
+                if word := self._word_of(aligned(spelling)):
+                    known.setdefault(word, []).append((entry, aligned(spelling).text))
         self._automaton = _automaton({word: (len(word), tuple(found)) for word, found in known.items()})
 
     def find(self, runs: Sequence[Sequence[Syllable]]) -> Iterator[Heard]:
@@ -91,12 +103,12 @@ class Sounds:
                 continue
             for last, (length, entries) in self._automaton.iter(self._as_word(run)):
                 found = run[last + 1 - length : last + 1]
-                yield from (Heard(entry, found[0].start, found[-1].end, found) for entry in entries)
+                yield from (Heard(entry, meant, found[0].start, found[-1].end, found) for entry, meant in entries)
 
-    def _word_of(self, entry: Entry) -> str:
+    def _word_of(self, term: Aligned) -> str:
         """The term's syllables; nothing when a character of it has no reading, as it then cannot be heard."""
-        runs = sounds(aligned(entry.term))
-        if len(runs) != 1 or len(runs[0]) != len(entry.term) or not all(syllable.sound for syllable in runs[0]):
+        runs = sounds(term)
+        if len(runs) != 1 or len(runs[0]) != len(term.text) or not all(syllable.sound for syllable in runs[0]):
             return ""
         for syllable in runs[0]:
             self._letters.setdefault(syllable.sound, chr(len(self._letters) + 1))

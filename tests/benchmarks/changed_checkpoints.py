@@ -6,6 +6,7 @@ Each is made of the shipped checkpoint's own files with its last bias shifted, s
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from onnx import numpy_helper
 from pipelines.cards import Card, read_card
 from pipelines.checkpoints import ensure
 from pipelines.checkpoints.folder import entries, sha256_of
-from pipelines.text.embedding_head import HEAD_FILE, Head, read_head, write_head
+from pipelines.text.embedding_head import HEAD_FILE, read_head, write_head
 from workers.config import Config
 
 GRAPH_FILE = "model.onnx"
@@ -53,7 +54,7 @@ def with_other(config: Config, slot: str, directory: Path) -> Config:
 
 def _shift_head(path: Path) -> None:
     head = read_head(path)
-    write_head(Head(head.labels, head.weight, head.bias + np.float32(HEAD_SHIFT)), path)
+    write_head(replace(head, bias=head.bias + np.float32(HEAD_SHIFT)), path)
 
 
 def _shift_graph(path: Path) -> None:

@@ -179,7 +179,7 @@ def rank(scorer: Scorer, found: Sequence[Sample]) -> tuple[Ranking, Mapping[int,
     actions: dict[int, Action] = {}
     ids = {one.scene.id: at for at, one in enumerate(found)}
     for index, sample in enumerate(found):
-        evidence = evidence_of(sample.observations, scorer.labels, scorer.policies.fusion)
+        evidence = evidence_of(sample.observations, scorer.labels, scorer.policies)
         fused = _fused(evidence, sample, scorer.policies)
         alone = {modality: _fused(evidence, sample, scorer.policies, modality) for modality in MODALITIES}
         actions[index] = max((verdict.action for verdict in fused.values()), key=ACTIONS.index)

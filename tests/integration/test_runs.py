@@ -89,7 +89,7 @@ def in_order(records: Sequence[Record], bench: Bench, plan: Plan) -> list[float]
     found = []
     for one in records:
         at, seen = one.captured_at.timestamp(), one.observations
-        evidence = evidence_of(seen, bench.labels, plan.policies.fusion)
+        evidence = evidence_of(seen, bench.labels, plan.policies)
         verdicts = fuse(evidence, seen.coverage, plan.policies, at=at, history=past)
         past[at] = instants(verdicts)
         found.append(scam(verdicts))
@@ -192,7 +192,7 @@ def test_a_deep_reviews_record_that_is_fused_anew_stays_deep_and_looks_back_as_f
     assert (made.profile, made.settings) == ("deep", {"beam_size": 5})
     at, seen = here.captured_at.timestamp(), here.observations
     before = {past.captured_at.timestamp(): history.Fuser.of(plan.policies, bench.labels).instants(past)}
-    evidence = evidence_of(seen, bench.labels, plan.policies.fusion)
+    evidence = evidence_of(seen, bench.labels, plan.policies)
     wide = fuse(evidence, seen.coverage, plan.policies, at=at, history=before, window_s=900)
     assert scam(made.verdicts) == scam(wide)
     assert scam(wide) > scam(fuse(evidence, seen.coverage, plan.policies, at=at, history=before))

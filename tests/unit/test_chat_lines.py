@@ -15,7 +15,7 @@ from pipelines.fusion import evidence_of
 from pipelines.fusion.pool import pooled
 from pipelines.items import CheckpointRef
 from pipelines.manifest import ChatLine
-from pipelines.policies import Fusion
+from pipelines.policies import POLICIES_FILE, Fusion, read_policies
 from pipelines.record import Evidence, Observations, TextObservation
 from pipelines.segment import ExaminationSettings
 from tests.evidence import PLAIN
@@ -219,4 +219,5 @@ def test_many_users_with_one_line_weigh_more_than_one_user_with_many() -> None:
 def evidence(scored: tuple[TextObservation, ...]) -> tuple[Evidence, ...]:
     ref = CheckpointRef(id="risk", digest="c" * 64, session="torch")
     observations = Observations(texts=scored, coverage={}, checkpoints={"text.risk": ref})
-    return evidence_of(observations, {"risk": {"scam": Label(policies=("scam",))}}, Fusion())["scam"]
+    labels = {"risk": {"scam": Label(policies=("scam",))}}
+    return evidence_of(observations, labels, read_policies(POLICIES_FILE))["scam"]

@@ -11,7 +11,7 @@ from pipelines.cards import Label
 from pipelines.examine import examine
 from pipelines.fusion import evidence_of
 from pipelines.items import Line, Result, Scores, Span, Transcript
-from pipelines.policies import Fusion
+from pipelines.policies import POLICIES_FILE, read_policies
 from pipelines.record import Observations
 from pipelines.segment import ExaminationSettings
 from tests.evidence import verdict
@@ -121,7 +121,7 @@ def fused(sure: float, score: float = 0.9) -> float:
     """The probability of scam when that is all that is said."""
     asked = models(speech=says("send me money", sure=sure), text__risk=lambda item: Scores(labels={"scam": score}))
     seen = examine(segment(audio_s=10), asked, ExaminationSettings()).observations
-    return verdict(*evidence_of(seen, SCAM, Fusion())["scam"]).instant
+    return verdict(*evidence_of(seen, SCAM, read_policies(POLICIES_FILE))["scam"]).instant
 
 
 def test_the_less_sure_a_span_is_the_less_it_moves_the_verdict() -> None:

@@ -16,15 +16,15 @@ from workers.config import Config
 @click.command()
 @click.argument("slot")
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder with the public data sets.")
-@click.option("--head-only", is_flag=True, help="Keep the adapter that lies beside the card: minutes, not hours.")
+@click.option("--adapter", is_flag=True, help="Train an adapter for the encoder, too: hours without a GPU.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where the results go; by default onto the card.")
 @click.option("--work", type=click.Path(path_type=Path), help="Kept for the next run; by default the models.")
 @click.option("--threads", default=0, type=click.IntRange(min=0), help="CPU threads; 0 for all.")
 @click.pass_obj
 def train(
-    chosen: Path | None, slot: str, data: Path, head_only: bool, out: Path | None, work: Path | None, threads: int
+    chosen: Path | None, slot: str, data: Path, adapter: bool, out: Path | None, work: Path | None, threads: int
 ) -> None:
-    """Train, calibrate and evaluate adapter and head of SLOT (`text.risk`). A run that was killed goes on where it was.
+    """Train, calibrate and evaluate the head of SLOT (`text.risk`). A run that was killed goes on where it was.
 
     The same data and number of threads give the same weights.
     """
@@ -44,13 +44,13 @@ def train(
         examples = gather(card, data, unmask_by(config.lexicons_directory))
         encoder = ensure(_without_artefacts(card), config.models, progress=click.echo).folder
         course = Course(card, encoder, work or config.models, out or card.folder, click.echo, threads)
-        report = (train_head if head_only else train_all)(course, examples)
+        report = (train_all if adapter else train_head)(course, examples)
     except (DataError, PhraseError, FitError, LexiconError) as error:
         raise CommandError(str(error), exit_code=2) from None
     except (CheckpointError, CardError) as error:
         raise CommandError(str(error)) from None
     folds = f"\n\n{fold_table(report.folds)}" if report.folds else ""
-    click.echo(f"\n{tables(report)}{folds}\n\nwrote adapter, head and card to {course.out}")
+    click.echo(f"\n{tables(report)}{folds}\n\nwrote head and card to {course.out}")
 
 
 def _trainable(config: Config, slot: str) -> Card:

@@ -19,7 +19,7 @@ Claims = Mapping[Place, Mapping[str, Evidence]]
 def claims_of(record: Record, labels: LabelsByCheckpoint, policies: Policies) -> Claims:
     """Everything that was scored; only the evidence of the verdicts when a checkpoint's card is gone."""
     try:
-        by_policy = evidence_of(record.observations, labels, policies.fusion)
+        by_policy = evidence_of(record.observations, labels, policies)
     except UnknownCheckpoint:
         by_policy = {verdict.policy: verdict.evidence for verdict in record.verdicts}
     found: dict[Place, dict[str, Evidence]] = defaultdict(dict)

@@ -34,7 +34,7 @@ def derived(
     started_at = datetime.now(UTC)
     observations = outcome.observations or source.observations
     verdicts = fuse(
-        evidence_of(observations, fuser.labels, fuser.policies.fusion),
+        evidence_of(observations, fuser.labels, fuser.policies),
         observations.coverage,
         fuser.policies,
         at=source.captured_at.timestamp(),

@@ -51,7 +51,7 @@ class Fuser:
             return instants(record.verdicts)
         seen, at = record.observations, record.captured_at.timestamp()
         try:
-            evidence = evidence_of(seen, self.labels, self.policies.fusion)
+            evidence = evidence_of(seen, self.labels, self.policies)
             return instants(fuse(evidence, seen.coverage, self.policies, at=at, history={}))
         except UnknownCheckpoint:
             return instants(record.verdicts)

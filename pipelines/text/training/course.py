@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.cards import Card
+from pipelines.policies import POLICIES_FILE, read_policies
 from pipelines.text.adapter import ADAPTER_FILES, WEIGHTS_FILE, adapter_of
 from pipelines.text.embedding_head import HEAD_FILE, read_head, write_head
 from pipelines.text.encoder import Embedder
@@ -31,7 +31,9 @@ from pipelines.text.training.datasets import (
     without_leaks,
 )
 from pipelines.text.training.evaluate import Evaluation, evaluate
-from pipelines.text.training.fit import Fitted, fit
+from pipelines.text.training.fit import Fitted, fit, fit_both
+from pipelines.text.training.head_folds import JUDGED, crossvalidate_head
+from pipelines.text.training.operating import operating
 from pipelines.text.training.phrases import read_phrases
 from pipelines.text.training.progress import Progress
 from pipelines.text.training.reliability import PICTURE, draw
@@ -90,15 +92,27 @@ def train(course: Course, examples: Sequence[Example]) -> Report:
     fitted, evaluation = _fitted(course, corpus, vectors, adapter)
     folds = crossvalidate(bench, broad, course.narrow)
     bench.reset(None)
-    _, frozen = _fitted(course, corpus, vectors, None)
+    _, frozen = _fitted(course, corpus, vectors, None, spelling=False)
     _copy(adapter, course.out)
-    return _written(course, fitted, Report(evaluation, frozen, folds, _counts(examples)))
+    return _written(course, fitted, _report(evaluation, frozen, folds, examples))
 
 
 def cross_validated(course: Course, examples: Sequence[Example]) -> tuple[CrossValidated, ...]:
-    """The folds alone, with the broad stage that they go on from; what an earlier run left in `course.work` is used."""
-    bench = _bench(course, examples)
-    return crossvalidate(bench, bench.broad(course.broad), course.narrow)
+    """The folds alone: of heads where the card has no adapter, else of the adapter's narrow stage.
+
+    What an earlier run left in `course.work` is used.
+    """
+    if adapter_of(course.card) is not None:
+        bench = _bench(course, examples)
+        return crossvalidate(bench, bench.broad(course.broad), course.narrow)
+    chosen = [example for example in examples if example.source in JUDGED and not example.written]
+    embedder = Embedder(course.encoder, threads=course.threads, max_tokens=MAX_TOKENS)
+    windows = [embedder.windows(example.text) for example in chosen]
+    cache = VectorCache(course.work / name_for(course.sha256, None), embedder)
+    vectors = cache.embed([window for parts in windows for window in parts], course.progress)
+    starts = np.cumsum([0, *map(len, windows)])[:-1]
+    means = np.add.reduceat(vectors, starts) / np.array([[len(parts)] for parts in windows], dtype=np.float32)
+    return crossvalidate_head(chosen, means.astype(np.float32))
 
 
 def judge(course: Course, examples: Sequence[Example]) -> Evaluation:
@@ -107,25 +121,37 @@ def judge(course: Course, examples: Sequence[Example]) -> Evaluation:
     adapter = adapter_of(card)
     embedder = Embedder(course.encoder, threads=course.threads, max_tokens=MAX_TOKENS, adapter=adapter)
     corpus = corpus_of([example for example in examples if example.split == "held-out"], embedder)
-    fitted = Fitted(read_head(card.folder / HEAD_FILE), card.fields.labels, math.nan)
+    fitted = Fitted(read_head(card.folder / HEAD_FILE), card.fields.labels)
     return evaluate(fitted, corpus.examples, _vectors(course, corpus, embedder, adapter))
 
 
 def train_head(course: Course, examples: Sequence[Example]) -> Report:
     """Head and card alone, on the adapter that lies beside the card, or on the frozen encoder where none does.
 
-    Cross-validation belongs to the adapter: the card keeps its figures as they are.
+    Cross-validation of an adapter belongs to its training: the card keeps those figures as they are.
     """
     course.progress(f"{len(examples)} examples: {_counts(examples)}")
-    frozen_encoder = Embedder(course.encoder, threads=course.threads, max_tokens=MAX_TOKENS)
-    corpus = corpus_of(examples, frozen_encoder)
-    fitted, frozen = _fitted(course, corpus, frozen_encoder, None)
-    adapter, evaluation = adapter_of(course.card), frozen
-    if adapter is not None:
+    embedder = Embedder(course.encoder, threads=course.threads, max_tokens=MAX_TOKENS)
+    corpus = corpus_of(examples, embedder)
+    if (adapter := adapter_of(course.card)) is not None:
+        _, frozen = _fitted(course, corpus, embedder, None, spelling=False)
         adapted = Embedder(course.encoder, threads=course.threads, max_tokens=MAX_TOKENS, adapter=adapter)
         fitted, evaluation = _fitted(course, corpus, adapted, adapter)
         _copy(adapter, course.out)
-    return _written(course, fitted, Report(evaluation, frozen, (), _counts(examples)))
+        return _written(course, fitted, _report(evaluation, frozen, (), examples))
+    vectors = _vectors(course, corpus, embedder, None)
+    course.progress("fitting one head per policy on the frozen encoder, without spelling and with it")
+    plain, fitted = fit_both(corpus.examples, vectors)
+    evaluation, frozen = (evaluate(each, corpus.examples, vectors) for each in (fitted, plain))
+    folds = cross_validated(course, examples)
+    return _written(course, fitted, _report(evaluation, frozen, folds, examples))
+
+
+def _report(
+    evaluation: Evaluation, frozen: Evaluation, folds: tuple[CrossValidated, ...], examples: Sequence[Example]
+) -> Report:
+    thresholds = operating(evaluation.judged, read_policies(POLICIES_FILE))
+    return Report(evaluation, frozen, folds, _counts(examples), thresholds)
 
 
 def _bench(course: Course, examples: Sequence[Example]) -> Bench:
@@ -136,10 +162,13 @@ def _bench(course: Course, examples: Sequence[Example]) -> Bench:
     return Bench(Workshop(embedder, corpus, course.work, base_model, course.sha256, course.progress, course.lora))
 
 
-def _fitted(course: Course, corpus: Corpus, encoder: WindowEncoder, adapter: Path | None) -> tuple[Fitted, Evaluation]:
+def _fitted(
+    course: Course, corpus: Corpus, encoder: WindowEncoder, adapter: Path | None, *, spelling: bool = True
+) -> tuple[Fitted, Evaluation]:
     vectors = _vectors(course, corpus, encoder, adapter)
-    course.progress(f"fitting one head per policy on the {'adapted' if adapter else 'frozen'} encoder")
-    fitted = fit(corpus.examples, vectors)
+    halves = "and its spelling" if spelling else "alone"
+    course.progress(f"fitting one head per policy on the {'adapted' if adapter else 'frozen'} encoder {halves}")
+    fitted = fit(corpus.examples, vectors, spelling=spelling)
     return fitted, evaluate(fitted, corpus.examples, vectors)
 
 

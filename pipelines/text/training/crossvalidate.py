@@ -8,6 +8,7 @@ same folds by a linear probe.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,6 +43,8 @@ class CategoryFigures:
     auroc: float
     frozen_average_precision: float
     frozen_auroc: float
+    accuracy: float = math.nan
+    frozen_accuracy: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -132,15 +135,20 @@ def _judged(source: str, corpus: Corpus, rows: Sequence[int], adapted: Floats, f
             continue
         known = [row for row in rows if corpus.examples[row].source == source and corpus.weight[row, column] > 0]
         truth = corpus.truth[known, column] > 0
-        found.append(
-            CategoryFigures(
-                label=label.partition("/")[2],
-                examples=len(known),
-                positives=int(truth.sum()),
-                average_precision=float(average_precision_score(truth, adapted[known, column])),
-                auroc=float(roc_auc_score(truth, adapted[known, column])),
-                frozen_average_precision=float(average_precision_score(truth, frozen[known, column])),
-                frozen_auroc=float(roc_auc_score(truth, frozen[known, column])),
-            )
-        )
+        found.append(figures_of(label, truth, adapted[known, column], frozen[known, column]))
     return CrossValidated(source, tuple(found))
+
+
+def figures_of(label: str, truth: NDArray[np.bool_], found: Floats, frozen: Floats) -> CategoryFigures:
+    """One native label by the logits [lines] of lines that were left out."""
+    return CategoryFigures(
+        label=label.partition("/")[2],
+        examples=len(truth),
+        positives=int(truth.sum()),
+        average_precision=float(average_precision_score(truth, found)),
+        auroc=float(roc_auc_score(truth, found)),
+        frozen_average_precision=float(average_precision_score(truth, frozen)),
+        frozen_auroc=float(roc_auc_score(truth, frozen)),
+        accuracy=float(((found > 0) == truth).mean()),
+        frozen_accuracy=float(((frozen > 0) == truth).mean()),
+    )

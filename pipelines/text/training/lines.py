@@ -44,7 +44,7 @@ def lines_of(head: Head, examples: Sequence[Example], vectors: NDArray[np.float3
         owners.append(at_line[key])
     scores = np.zeros((len(kept), len(head.labels)))
     if rows:
-        logits = head.logits(vectors[rows]).astype(np.float64)
+        logits = head.logits(vectors[rows], [examples[row].text for row in rows]).astype(np.float64)
         np.maximum.at(scores, np.array(owners), 1 / (1 + np.exp(-logits)))
     languages = tuple(language_of(example.written or example.text) for example in kept)
     return Lines(tuple(kept), scores, languages)

@@ -52,19 +52,22 @@ class Language(Strict):
     """`benign` are look-alikes of the file's policy: they share its slots and are about no policy at all."""
 
     slots: dict[str, tuple[str, ...]] = {}
-    templates: tuple[str, ...]
+    templates: tuple[str, ...] = ()
     benign: tuple[str, ...] = ()
 
 
 class PhraseFile(Strict):
-    """One file: `policy` null means benign. What the lines of `templates` mean for `unknown` policies is left open."""
+    """One file, of one language or several: `policy` null means benign.
+
+    What the lines of `templates` mean for `unknown` policies is left open.
+    """
 
     policy: str | None
     unknown: tuple[str, ...] = ()
-    zh: Language
-    en: Language
-    es: Language
-    others: Language
+    zh: Language = Language()
+    en: Language = Language()
+    es: Language = Language()
+    others: Language = Language()
     lines: tuple[str, ...] = Field(default=(), description="whole lines of any language, taken as they are")
 
 

@@ -7,9 +7,10 @@ import pytest
 from pipelines.cards import Calibration, Label
 from pipelines.fusion import UnknownCheckpoint, evidence_of
 from pipelines.items import CheckpointRef
-from pipelines.policies import Fusion
+from pipelines.policies import POLICIES_FILE, read_policies
 from pipelines.record import Evidence, FrameObservation, Observations, TextObservation, TextSource
 
+POLICIES = read_policies(POLICIES_FILE)
 CHECKPOINTS = {
     "vision.nudity": CheckpointRef(id="open-nsfw", digest="a" * 64, session="torch"),
     "vision.objects": CheckpointRef(id="objects", digest="b" * 64, session="torch"),
@@ -49,7 +50,7 @@ def evidence(*observed: FrameObservation | TextObservation) -> Mapping[str, tupl
         coverage={},
         checkpoints=CHECKPOINTS,
     )
-    return evidence_of(observations, LABELS, Fusion())
+    return evidence_of(observations, LABELS, POLICIES)
 
 
 def test_a_frame_speaks_for_every_policy_of_its_labels() -> None:
@@ -118,7 +119,7 @@ def test_scores_without_a_card_are_refused_rather_than_left_out() -> None:
         checkpoints=CHECKPOINTS,
     )
     with pytest.raises(UnknownCheckpoint, match=r"vision\.nudity: no model card for open-nsfw"):
-        evidence_of(observations, {}, Fusion())
+        evidence_of(observations, {}, POLICIES)
 
 
 def test_scores_of_a_slot_without_checkpoint_are_refused() -> None:
@@ -126,4 +127,4 @@ def test_scores_of_a_slot_without_checkpoint_are_refused() -> None:
         frames=(FrameObservation(at_s=0, scores={"vision.gore": {"gore": 0.9}}),), coverage={}, checkpoints=CHECKPOINTS
     )
     with pytest.raises(UnknownCheckpoint, match=r"vision\.gore: scored, but the record names no checkpoint"):
-        evidence_of(observations, LABELS, Fusion())
+        evidence_of(observations, LABELS, POLICIES)

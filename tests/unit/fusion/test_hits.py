@@ -8,13 +8,15 @@ import pytest
 
 from pipelines.cards import Calibration, Label
 from pipelines.fusion import counted_hits, evidence_of
+from pipelines.fusion.log_odds import logit, sigmoid
 from pipelines.items import CheckpointRef
-from pipelines.policies import Fusion
+from pipelines.policies import POLICIES_FILE, Fusion, read_policies
 from pipelines.record import Evidence, Hit, Observations, TextObservation, TextSource
 
 LABELS = {"risk": {"scam": Label(policies=("scam",), by_language={"es": Calibration(intercept=-2.0)})}}
 CHECKPOINTS = {"text.risk": CheckpointRef(id="risk", digest="c" * 64, session="torch")}
-FUSION = Fusion(hit_context=0.15, hit_neighbours_s=30)
+FUSION = Fusion(hit_context=0.15, hit_neighbours_s=30, hit_corroboration=0.3)
+POLICIES = read_policies(POLICIES_FILE).model_copy(update={"fusion": FUSION})
 
 
 def hit(term: str = "加微信", *chain: str, doubtful: bool = False, policy: str = "scam", strength: float = 0.6) -> Hit:
@@ -50,7 +52,7 @@ def observed(*texts: TextObservation) -> Observations:
 
 
 def evidence(*texts: TextObservation) -> Mapping[str, tuple[Evidence, ...]]:
-    return evidence_of(observed(*texts), LABELS, FUSION)
+    return evidence_of(observed(*texts), LABELS, POLICIES)
 
 
 def counted(*texts: TextObservation) -> list[list[str]]:
@@ -64,10 +66,24 @@ def test_a_hit_is_evidence_of_its_strength_with_its_term_surface_and_chain() -> 
     assert (item.modality, item.text, item.users) == ("chat", "v", 1)
 
 
-def test_where_model_and_hit_speak_for_a_policy_the_stronger_is_heard() -> None:
-    (item,) = evidence(text(hit(strength=0.6), scam=0.9))["scam"]
-    assert (item.label, item.probability, item.surface, item.chain) == ("text.risk/scam", 0.9, None, ())
-    assert evidence(text(hit(strength=0.6), scam=0.5))["scam"][0].label == "lexicon/加微信"
+def test_where_model_and_hit_agree_the_weaker_adds_to_the_stronger() -> None:
+    prior = POLICIES.policies["scam"].prior
+    for scam, label in ((0.9, "text.risk/scam"), (0.5, "lexicon/加微信")):
+        (item,) = evidence(text(hit("加微信", "variant", strength=0.6), scam=scam))["scam"]
+        assert (item.label, item.surface, item.chain) == (label, "v", ("variant",))
+        stronger, weaker = max(scam, 0.6), min(scam, 0.6)
+        by = logit(stronger) - logit(prior) + 0.3 * (logit(weaker) - logit(prior))
+        assert item.probability == pytest.approx(sigmoid(logit(prior) + by), abs=1e-3)
+
+
+def test_a_model_that_finds_a_policy_unlikely_adds_nothing_to_a_hit() -> None:
+    (item,) = evidence(text(hit(strength=0.6), scam=0.14))["scam"]
+    assert item.probability == 0.6
+
+
+def test_a_term_that_says_little_adds_nothing_to_a_model() -> None:
+    (item,) = evidence(text(hit(strength=0.14), scam=0.7))["scam"]
+    assert (item.label, item.probability, item.surface) == ("text.risk/scam", 0.7, None)
 
 
 def test_of_several_hits_the_strongest_speaks() -> None:

@@ -82,9 +82,9 @@ def test_a_run_leaves_adapter_head_picture_and_card(course: Course, trained: Car
     assert "## Cross-validation" in trained.body
 
 
-def test_the_small_data_sets_are_cross_validated(course: Course, report: Report) -> None:
+def test_the_small_data_sets_are_cross_validated(course: Course, report: Report, trained: Card) -> None:
     assert [len(data.categories) for data in report.folds] == [7, 1]
-    assert cross_validated(course, examples()) == report.folds
+    assert cross_validated(replace(course, card=trained), examples()) == report.folds
 
 
 def test_what_lies_beside_the_card_is_judged_as_the_run_judged_it(
@@ -108,3 +108,13 @@ def test_a_head_can_be_fitted_anew_on_the_same_adapter(course: Course, trained: 
     train_head(replace(course, card=trained, out=tmp_path / "again", work=tmp_path / "work"), examples())
     assert {name: (tmp_path / "again" / name).read_bytes() for name in ADAPTER_FILES} == before
     assert "## Cross-validation" in read_card(tmp_path / "again").body
+
+
+def test_without_an_adapter_heads_are_cross_validated_on_the_encoder_as_it_is(
+    course: Course, report: Report, tmp_path: Path
+) -> None:
+    found = cross_validated(replace(course, work=tmp_path), examples())
+    assert [len(data.categories) for data in found[: len(report.folds)]] == [7, 1]
+    assert [
+        [each.frozen_auroc for each in data.categories] != [each.auroc for each in data.categories] for data in found
+    ] == [True] * len(found)

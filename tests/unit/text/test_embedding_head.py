@@ -44,7 +44,7 @@ def test_a_long_text_scores_as_its_worst_window(folder: Path) -> None:
     long = Line("hello " * 30 + "buy " * 30)
     embedder = Embedder(folder, device="cpu", max_tokens=16)
     head = read_head(folder / HEAD_FILE)
-    worst = head.logits(embedder.embed_windows(embedder.windows(long.text))).max()
+    worst = head.meant(embedder.embed_windows(embedder.windows(long.text))).max()
     (result,) = model.predict([long])
     assert isinstance(result, Scores)
     assert result.labels["risky"] == pytest.approx(1 / (1 + np.exp(-worst)), abs=1e-5)

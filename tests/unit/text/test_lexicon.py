@@ -99,6 +99,23 @@ def test_pinyin_in_latin_letters_is_a_hit_that_needs_context(text: str) -> None:
     assert hit.chain[-1] == "pinyin"
 
 
+@pytest.mark.parametrize(("text", "surface"), [("想自sha了", "自sha"), ("zi杀吧", "zi杀")])
+def test_a_term_of_which_half_is_pinyin_counts_like_the_term_itself(text: str, surface: str) -> None:
+    plainly = lexicon(entry("自杀", policy="self_harm"))
+    hit = the_hit(text, plainly)
+    assert (hit.surface, hit.chain, hit.needs_context) == (surface, ("pinyin",), False)
+    assert plainly.read(text).unmasked == text.replace(surface, "自杀")
+
+
+@pytest.mark.parametrize("text", ["自 sha", "zi sha", "紫sha", "sha", "自she"])
+def test_half_a_term_in_pinyin_is_none_with_a_gap_or_with_another_character(text: str) -> None:
+    assert hits(text, lexicon(entry("自杀", policy="self_harm"))) == ()
+
+
+def test_a_latin_word_beside_a_character_is_not_half_a_term() -> None:
+    assert hits("打gun了", lexicon(entry("打滚", policy="violence"))) == ()
+
+
 def test_a_homophone_is_a_hit_that_needs_context() -> None:
     hit = the_hit("今晚有菠菜网站")
     assert (hit.term, hit.surface, hit.chain, hit.needs_context) == ("博彩", "菠菜", ("sound",), True)

@@ -110,7 +110,7 @@ def test_of_two_views_of_a_line_the_higher_score_counts(fitted: Fitted) -> None:
     vectors[1, 0] = 2
     lines = lines_of(fitted.head, [written, view], vectors, "held-out")
     assert lines.examples == (written,)
-    both = 1 / (1 + np.exp(-fitted.head.logits(vectors)[:, 0]))
+    both = 1 / (1 + np.exp(-fitted.head.meant(vectors)[:, 0]))
     assert lines.scores[0, 0] == pytest.approx(both.max())
 
 
