@@ -4,14 +4,16 @@
 
 Labelled scenes (speech, on-screen text, chat, a nudity score; risks planted in one, two or three modalities, benign
 look-alikes, modalities that disagree) become segments: as they are, and varied by a seeded generator (a recogniser
-that is less sure, ordinary lines of other scenes between the chat, a line pasted by several users). Their texts go
-through the configured lexicon and text models and the shipped policies, each segment as the first of its stream.
-Every pair of segment and policy is ranked by what each contender says of it; average precision compares them.
+that is less sure and errs more, ordinary lines of other scenes between the chat, a line pasted by several users).
+Their texts go through the configured lexicon and text models and the shipped policies, each segment as the first of
+its stream. Every pair of segment and policy is ranked by what each contender says of it; average precision compares
+them.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,6 +57,8 @@ FRAMES = 5
 SEED = 20
 RESAMPLES = 400
 VISION = "vision.nudity"
+_UNITS = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+")
+"""A Chinese character, or a word."""
 
 
 class User(Strict):
@@ -117,6 +121,9 @@ def samples(scorer: Scorer, scenes: Sequence[Scene], variants: int) -> Iterator[
         ]
         for language in {scene.language for scene in scenes}
     }
+    words = {
+        language: [word for line in lines for word in _UNITS.findall(line.text)] for language, lines in ordinary.items()
+    }
     for scene in scenes:
         for variant in range(variants):
             chat = list(scene.chat or ())
@@ -124,7 +131,8 @@ def samples(scorer: Scorer, scenes: Sequence[Scene], variants: int) -> Iterator[
             if variant:
                 sure = float(dice.uniform(0.5, 0.95))
                 chat = _with_others(chat, ordinary[scene.language], dice)
-            yield Sample(scene, _observed(scorer, scene, chat, sure, dice))
+            heard = _misread(scene, sure, words[scene.language], dice) if variant else scene
+            yield Sample(scene, _observed(scorer, heard, chat, sure, dice))
 
 
 def _with_others(chat: list[User], ordinary: Sequence[User], dice: np.random.Generator) -> list[User]:
@@ -137,11 +145,30 @@ def _with_others(chat: list[User], ordinary: Sequence[User], dice: np.random.Gen
     return chat
 
 
+def _misread(scene: Scene, sure: float, words: Sequence[str], dice: np.random.Generator) -> Scene:
+    """The scene as recognisers write it that are so sure: half of their doubt are words of ordinary chat instead."""
+
+    def misread(text: str, sure: float) -> str:
+        def read(unit: re.Match[str]) -> str:
+            return words[int(dice.integers(len(words)))] if dice.random() < (1 - sure) / 2 else unit[0]
+
+        return _UNITS.sub(read, text)
+
+    spoken = tuple(misread(text, sure) for text in scene.speech or ())
+    shown = tuple(misread(text, _screen(sure)) for text in scene.screen or ())
+    return scene.model_copy(update={"speech": spoken, "screen": shown})
+
+
+def _screen(sure: float) -> float:
+    """Writing is read more surely than speech."""
+    return min(0.99, sure + 0.05)
+
+
 def _observed(
     scorer: Scorer, scene: Scene, chat: Sequence[User], sure: float, dice: np.random.Generator
 ) -> Observations:
     spoken = [_text("speech", text, at, sure) for at, text in enumerate(scene.speech or ())]
-    shown = [_text("screen", text, at, min(0.99, sure + 0.05)) for at, text in enumerate(scene.screen or ())]
+    shown = [_text("screen", text, at, _screen(sure)) for at, text in enumerate(scene.screen or ())]
     lines = [ChatLine(at_s=min(9.9, at * 0.7), user=line.user, text=line.text) for at, line in enumerate(chat)]
     written, _ = group_chat(lines)
     texts, _ = score_texts(read_texts([*spoken, *shown, *written], scorer.lexicon), scorer.models)
