@@ -68,7 +68,10 @@ class Evaluation(Strict):
 
 
 def regressions(comparison: Comparison, golden: Golden, tolerance: Tolerance) -> Iterator[str]:
-    """A line for each figure that is worse by more than the tolerance."""
+    """A line for each figure that is worse by more than the tolerance; one, too, where nothing at all was judged."""
+    judged = any(one.judgement is not None and one.judgement.enough for one in comparison.policies)
+    if not judged and not golden.examples:
+        yield "nothing was judged: there are no golden examples, and too few judged items of every policy"
     yield from (f"golden example: {line}" for line in golden.findings)
     yield from (
         f"{one.policy}: the active checkpoint speaks for it, this one does not"
@@ -133,5 +136,10 @@ def _dearer(old: Cost, new: Cost, tolerance: Tolerance) -> Iterator[str]:
     for what, before, after, unit in measured:
         if after > tolerance.slower * before:
             yield f"{what} {before:.1f} → {after:.1f} {unit}, more than {tolerance.slower:g} times"
-    if old.memory_mb and new.memory_mb and new.memory_mb > tolerance.larger * old.memory_mb:
-        yield f"memory {old.memory_mb:.0f} → {new.memory_mb:.0f} MB, more than {tolerance.larger:g} times"
+    held = (
+        ("memory", old.memory_mb, new.memory_mb),
+        ("memory of the device", old.device_memory_mb, new.device_memory_mb),
+    )
+    for what, had, has in held:
+        if had and has and has > tolerance.larger * had:
+            yield f"{what} {had:.0f} → {has:.0f} MB, more than {tolerance.larger:g} times"

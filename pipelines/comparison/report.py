@@ -26,7 +26,7 @@ class Cost(Strict):
     """What one checkpoint took of its engine, measured on these items.
 
     `p50_ms` and `p95_ms` are of items asked one at a time; `seconds_per_item` of full batches. `memory_mb` is the peak
-    of a process that holds this checkpoint and nothing else.
+    of a process that holds this checkpoint and nothing else, `device_memory_mb` what torch held of a GPU in it.
     """
 
     items: int
@@ -35,6 +35,7 @@ class Cost(Strict):
     p95_ms: float
     seconds_per_item: float
     memory_mb: float | None = None
+    device_memory_mb: float | None = None
 
 
 class Side(Strict):
