@@ -1,9 +1,9 @@
-"""Frames against phrases: CLIP, SigLIP and SigLIP 2 checkpoints, with the phrases from the card.
+"""Frames against phrases: CLIP, SigLIP, SigLIP 2 and models built like them, with the phrases from the card.
 
 Each label of the card has `prompts`; a label without policies is the benign side. A label's score is
 that of its best prompt: SigLIP scores a prompt by itself (sigmoid), CLIP only against others, so there
 the label is weighed against the best benign prompt and not against the other labels, which would
-otherwise take from one another what they find together.
+otherwise take from one another what they find together. Cards that differ in their phrases alone share the weights.
 """
 
 from __future__ import annotations
@@ -20,9 +20,13 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from pipelines.cards import Card, CardError
 from pipelines.items import Item, Picture, Result
-from pipelines.scoring import only, prove, scored, sigmoid
-from pipelines.sessions.pytorch import load_module
-from pipelines.vision.pixels import WARM_UP_PICTURE, Pixels, load_preparation
+from pipelines.scoring import only, rehearse, scored, sigmoid, table
+from pipelines.sessions.adapter import adapter_of
+from pipelines.sessions.pytorch import load_shared
+from pipelines.vision.pixels import WARM_UP_PICTURES, Pixels, load_preparation
+
+TOWERS = ("get_image_features", "get_text_features", "logit_scale")
+"""What a model must have to compare pictures with phrases."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +43,14 @@ class ZeroShotClassifier:
     embed: Callable[[Pixels], NDArray[np.float32]]
 
     def warm_up(self) -> None:
-        prove(self.predict([WARM_UP_PICTURE]))
+        rehearse(self.predict, WARM_UP_PICTURES)
 
     def predict(self, items: Sequence[Item]) -> Sequence[Result]:
         pictures = only(Picture, items)
         if not pictures:
             return []
-        logits = self.scale * (self.embed(self.prepare(pictures)) @ self.prompts.T) + (self.bias or 0.0)
+        cosines = self.embed(self.prepare(pictures)) @ self.prompts.T
+        logits = self.scale * table(cosines, len(pictures), len(self.owners)) + (self.bias or 0.0)
         best = np.stack([logits[:, self.owners == label].max(axis=1) for label in range(len(self.labels))], axis=1)
         if self.bias is None:
             best = best - best[:, np.array(self.benign)].max(axis=1, keepdims=True)
@@ -60,11 +65,9 @@ def load_zero_shot_classifier(card: Card, folder: Path, *, device: str, threads:
         raise CardError(f"{card.id}: labels.{wordless[0]}: a zero-shot label needs prompts")
     benign = tuple(not label.policies for label in labels.values())
     kind = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False).model_type
-    if kind not in ("clip", "siglip"):
-        raise CardError(
-            f"{card.id}: zero-shot loads clip and siglip checkpoints (SigLIP 2 of fixed size too), not {kind}"
-        )
-    module = load_module(AutoModel, folder, device=device, threads=threads)
+    module = load_shared(AutoModel, folder, device=device, threads=threads, adapter=adapter_of(card))
+    if kind == "siglip2" or not all(hasattr(module, name) for name in TOWERS):
+        raise CardError(f"{card.id}: zero-shot takes CLIP, SigLIP and the like, of one picture size, not {kind}")
     bias = float(module.logit_bias.item()) if hasattr(module, "logit_bias") else None
     if bias is None and not any(benign):
         raise CardError(f"{card.id}: labels: CLIP needs a label without policies to compare with")
