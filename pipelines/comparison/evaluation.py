@@ -109,18 +109,18 @@ def _worse(one: Judgement, tolerance: float) -> Iterator[str]:
         sure = f", 95 % {apart.low:+.3f} to {apart.high:+.3f}" if apart else ""
         yield (
             f"{one.policy}: average precision {one.old.average_precision:.3f} → {one.new.average_precision:.3f}"
-            f" ({one.difference:+.3f}{sure}; {one.about} of {one.items} items)"
+            f" ({one.difference:+.3f}{sure}; {one.about:,} of {one.items:,} items)"
         )
     recall = _drop(one.old.recall.value, one.new.recall.value)
     if recall > tolerance:
         yield (
             f"{one.policy}: recall at {FALSE_ALARMS:.0%} false alarms {one.old.recall.value:.3f} → "
-            f"{one.new.recall.value:.3f} ({one.about} items about it)"
+            f"{one.new.recall.value:.3f} ({one.about:,} items about it)"
         )
     if one.new.calibration_error - one.old.calibration_error > tolerance:
         yield (
             f"{one.policy}: calibration error {one.old.calibration_error:.3f} → {one.new.calibration_error:.3f}"
-            f" ({one.items} items)"
+            f" ({one.items:,} items)"
         )
 
 

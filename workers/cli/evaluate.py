@@ -14,6 +14,8 @@ from workers.cli.main import CommandError
 from workers.config import Config
 
 if TYPE_CHECKING:
+    from pipelines.comparison.evaluation import Evaluation
+    from workers.comparison.asked import Asking
     from workers.registry.store import State
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -23,6 +25,7 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.argument("checkpoint")
 @click.option("--slot", required=True, help="The slot it is to fill.")
 @click.option("--data", type=_FILE, help="JSON Lines of `text` or `image`, `policies` and, if not all, `judged`.")
+@click.option("--golden", type=_FILE, help="Golden examples, if not the golden.jsonl beside the card.")
 @click.option("--against", help="Compare with this checkpoint, not with the active one.")
 @click.option("--tolerance", default=0.02, show_default=True, type=click.FloatRange(0, 1), help="For quality.")
 @click.option("--slower", default=2.0, show_default=True, type=click.FloatRange(min=1), help="Times the latency.")
@@ -38,6 +41,7 @@ def evaluate(
     checkpoint: str,
     slot: str,
     data: Path | None,
+    golden: Path | None,
     against: str | None,
     tolerance: float,
     slower: float,
@@ -58,28 +62,31 @@ def evaluate(
         raise CommandError("--force wants a reason", exit_code=2)
     with told():
         from pipelines.comparison.evaluation import Tolerance
-        from workers.comparison import comparing
         from workers.comparison.asked import of_lines
-        from workers.comparison.words import evaluation_lines
+        from workers.comparison.comparing import How
+        from workers.comparison.comparing import evaluate as hold
 
         state = _state(config) if against is None else _nothing_said()
         asking = None if data is None else of_lines(data, slot)
         if dry_run:
-            active = against or comparing.active_in(config, state, slot)
-            click.echo(f"would hold {checkpoint} against {active} on {asking.source if asking else 'golden examples'}")
+            click.echo(_plan(config, state, slot, checkpoint, against, asking))
             return
-        found = comparing.evaluate(
-            config,
-            state,
-            slot,
-            checkpoint,
-            asking,
-            partial(click.echo, err=True),
-            against=against,
-            tolerance=Tolerance(tolerance, slower, larger),
-            forced=force,
-            with_text=with_text,
-        )
+        how = How(against, golden, Tolerance(tolerance, slower, larger), force, with_text)
+        found = hold(config, state, slot, checkpoint, asking, partial(click.echo, err=True), how)
+    _show(found, html, as_json=as_json)
+
+
+def _plan(config: Config, state: State, slot: str, checkpoint: str, against: str | None, asking: Asking | None) -> str:
+    from workers.comparison.comparing import active_in
+
+    active = against or active_in(config, state, slot)
+    return f"would hold {checkpoint} against {active} on {asking.source if asking else 'golden examples'}"
+
+
+def _show(found: Evaluation, html: Path | None, *, as_json: bool) -> None:
+    """The page if asked for, then JSON or the tables; ends with 3 when the checkpoint is refused."""
+    from workers.comparison.words import evaluation_lines
+
     if html is not None:
         from workers.comparison.page import evaluation_page
 
@@ -87,7 +94,8 @@ def evaluate(
     click.echo(found.model_dump_json(by_alias=True) if as_json else "\n".join(evaluation_lines(found)))
     if not found.passed:
         more = f" (and {len(found.regressions) - 1} more)" if len(found.regressions) > 1 else ""
-        raise CommandError(f'{checkpoint} is refused: {found.regressions[0]}{more}; --force "reason" takes it')
+        refused = f"{found.checkpoint.id} is refused: {found.regressions[0]}{more}"
+        raise CommandError(f'{refused}; --force "reason" takes it')
 
 
 def _state(config: Config) -> State:

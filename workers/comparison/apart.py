@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
@@ -48,8 +49,8 @@ class Apart:
     def score(self, questions: Sequence[Question]) -> Answers:
         return self._call(_score, questions)
 
-    def golden(self) -> tuple[str, ...]:
-        return self._call(_golden)
+    def golden(self, path: Path) -> tuple[str, ...]:
+        return self._call(_golden, path)
 
     def memory(self) -> Memory:
         return self._call(peak_memory)
@@ -75,15 +76,15 @@ def run_both(
     questions: Sequence[Question],
     report: Callable[[str], None],
     *,
-    golden: bool = False,
+    golden: Path | None = None,
 ) -> tuple[Ran, Ran]:
-    """Both on the same questions, in turns. `golden`: the new one's golden examples are looked at, too."""
+    """Both on the same questions, in turns; the new one on the golden examples of this file, too."""
     with ExitStack() as stack:
         sides = [stack.enter_context(Apart(candidate)) for candidate in (old, new)]
         for side, candidate in zip(sides, (old, new), strict=True):
             report(f"loading {candidate.card.id} ({candidate.ref.digest[:12]}, {candidate.session})")
             side.open()
-        findings = sides[1].golden() if golden else ()
+        findings = sides[1].golden(golden) if golden else ()
         answers = (Answers(), Answers())
         for start in range(0, len(questions), PORTION):
             portion = questions[start : start + PORTION]
@@ -126,5 +127,5 @@ def _score(questions: Sequence[Question]) -> Answers:
     return _running[0].score(questions)
 
 
-def _golden() -> tuple[str, ...]:
-    return _running[0].golden()
+def _golden(path: Path) -> tuple[str, ...]:
+    return _running[0].golden(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipelines import kinds
@@ -26,6 +27,17 @@ from workers.storage import Storage
 
 Report = Callable[[str], None]
 """Is told what is being done, a line at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How an evaluation is made. None: against the active checkpoint; by the golden examples beside the card."""
+
+    against: str | None = None
+    golden: Path | None = None
+    tolerance: Tolerance = field(default_factory=Tolerance)
+    forced: str | None = None
+    with_text: bool = False
 
 
 def slot_for(config: Config, old: str, new: str, slot: str | None) -> str:
@@ -91,35 +103,33 @@ def evaluate(
     checkpoint: str,
     asking: Asking | None,
     report: Report,
-    *,
-    against: str | None = None,
-    tolerance: Tolerance | None = None,
-    forced: str | None = None,
-    with_text: bool = False,
+    how: How | None = None,
 ) -> Evaluation:
-    """The checkpoint against the slot's active one, or the one named; without items only by its golden examples.
+    """The checkpoint against the slot's active one; without items only by its golden examples.
 
     Raises `WrongInput`, `NothingThere`, `CheckpointError`, `Unusable`.
     """
-    candidates = _candidates(config, slot, against or active_in(config, state, slot), checkpoint, report)
-    if against is None:
+    how = how or How()
+    candidates = _candidates(config, slot, how.against or active_in(config, state, slot), checkpoint, report)
+    if how.against is None:
         _check_active(state, slot, candidates[0])
-    examples = _golden_items(candidates[1])
+    golden = how.golden or candidates[1].card.folder / GOLDEN_FILE
+    examples = _golden_items(candidates[1], golden)
     if asking is None:
         if not examples:
             raise NothingThere(f"nothing to judge {checkpoint} by: give --data, or put {GOLDEN_FILE} beside its card")
         asking = Asking(examples, f"{len(examples)} golden examples of {checkpoint}")
-    ran = run_both(*candidates, [one.question for one in asking.items], report, golden=True)
-    comparison = _compared(config, candidates, ran, asking, with_text=with_text)
-    golden = Golden(examples=len(examples), findings=ran[1].golden)
-    return Evaluation.of(comparison, golden, tolerance or Tolerance(), forced=forced)
+    ran = run_both(*candidates, [one.question for one in asking.items], report, golden=golden)
+    comparison = _compared(config, candidates, ran, asking, with_text=how.with_text)
+    told = Golden(examples=len(examples), findings=ran[1].golden)
+    return Evaluation.of(comparison, told, how.tolerance, forced=how.forced)
 
 
 def _candidates(config: Config, slot: str, old: str, new: str, report: Report) -> tuple[Candidate, Candidate]:
-    before, after = (_candidate(config, slot, name, report) for name in (old, new))
-    if before.ref == after.ref:
-        raise WrongInput(f"{new} is what {slot} has already" if old == new else f"{old} and {new} are the same files")
-    return before, after
+    """Two cards over the same files may still differ: in what their labels mean, or in how they are calibrated."""
+    if old == new:
+        raise WrongInput(f"{new} is what {slot} has already")
+    return _candidate(config, slot, old, report), _candidate(config, slot, new, report)
 
 
 def _candidate(config: Config, slot: str, name: str, report: Report) -> Candidate:
@@ -146,17 +156,16 @@ def _candidate(config: Config, slot: str, name: str, report: Report) -> Candidat
     )
 
 
-def _golden_items(candidate: Candidate) -> list[Asked]:
-    """The card's golden examples as items; one that cannot be opened is among the findings later."""
-    folder, modality = candidate.card.folder, modality_of(candidate.slot)
+def _golden_items(candidate: Candidate, path: Path) -> list[Asked]:
+    """The golden examples of the file as items, to be timed with."""
+    modality = modality_of(candidate.slot)
     try:
-        found = read_golden(folder / GOLDEN_FILE)
         return [
-            Asked(f"{GOLDEN_FILE}:{number}", "golden example", modality, None, example.item(folder))
-            for number, example in enumerate(found, start=1)
+            Asked(f"{path.name}:{number}", "golden example", modality, None, example.item(path.parent))
+            for number, example in enumerate(read_golden(path), start=1)
         ]
     except (CardError, DecodeError, OSError) as error:
-        raise WrongInput(f"{candidate.card.id}: {GOLDEN_FILE} cannot be used ({error})") from None
+        raise WrongInput(f"{path}: cannot be used ({error})") from None
 
 
 def _check_active(state: State, slot: str, candidate: Candidate) -> None:

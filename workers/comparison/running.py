@@ -12,6 +12,7 @@ from pathlib import Path
 from pipelines import kinds
 from pipelines.cards import Card, CardError, Session
 from pipelines.decode import DecodeError, decode_image
+from pipelines.golden import golden_findings
 from pipelines.items import CheckpointRef, Clip, Failure, Item, Line, Picture, Result, Scores
 from pipelines.models import Model
 from pipelines.record import TextObservation
@@ -109,11 +110,9 @@ class Running:
             alone_s=list(self._alone(items)),
         )
 
-    def golden(self) -> tuple[str, ...]:
-        """A line for each of the card's golden examples that comes out otherwise than expected."""
-        from pipelines.golden import golden_findings
-
-        return golden_findings(self._candidate.card, self._model)
+    def golden(self, path: Path) -> tuple[str, ...]:
+        """A line for each golden example of the file that comes out otherwise than expected."""
+        return golden_findings(self._candidate.card, self._model, path)
 
     def _of_items(
         self, questions: Sequence[Question], timed: _Timed

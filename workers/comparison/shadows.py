@@ -13,6 +13,8 @@ from workers.comparison.asked import NothingThere, Stretch, place_of_text, sampl
 from workers.storage import Storage
 
 OTHERS = "of other checkpoints"
+Both = tuple[CheckpointRef, CheckpointRef]
+"""The active one and its shadow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +43,15 @@ def shadowed(
     Raises `NothingThere`, `StorageError`. Frames that repeat another are left out: they have its scores.
     """
     left_out: Counter[str] = Counter()
-    groups: dict[tuple[str, str], list[Pair]] = defaultdict(list)
-    named: dict[str, CheckpointRef] = {}
-    segments: Counter[tuple[str, str]] = Counter()
+    groups: dict[Both, list[Pair]] = defaultdict(list)
+    segments: Counter[Both] = Counter()
     read = 0
     for record in sampled_records(storage, stretch, left_out):
         shadow, active = record.shadow.get(slot), record.observations.checkpoints.get(slot)
         read += 1
         if shadow is None or active is None or not _asked_for(active, shadow.checkpoint, old, new):
             continue
-        both = active.digest, shadow.checkpoint.digest
-        named |= {active.digest: active, shadow.checkpoint.digest: shadow.checkpoint}
+        both = active, shadow.checkpoint
         segments[both] += 1
         groups[both] += _pairs(record, shadow, slot, with_text)
         if len(groups[both]) >= most:
@@ -63,7 +63,7 @@ def shadowed(
     if others:
         left_out[OTHERS] += others
     source = f"the shadow of {slot} in {segments[chosen]:,} of {read:,} recorded segments"
-    return Shadowed(named[chosen[0]], named[chosen[1]], groups[chosen][:most], source, left_out)
+    return Shadowed(*chosen, groups[chosen][:most], source, left_out)
 
 
 def _asked_for(active: CheckpointRef, shadow: CheckpointRef, old: str | None, new: str | None) -> bool:
