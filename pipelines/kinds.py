@@ -58,10 +58,10 @@ def _load(card: Card, folder: Path, session: Session, device: str, threads: int)
             from pipelines.vision.classification import load_image_classifier
 
             return load_image_classifier(card, folder, session=session, device=device, threads=threads)
-        case "zero-shot-image-classification", "torch":
+        case "zero-shot-image-classification", "torch" | "onnx" | "onnx-int8":
             from pipelines.vision.zero_shot import load_zero_shot_classifier
 
-            return load_zero_shot_classifier(card, folder, device=device, threads=threads)
+            return load_zero_shot_classifier(card, folder, session=session, device=device, threads=threads)
         case "whisper", "ctranslate2":
             from pipelines.speech.whisper import load_whisper
 

@@ -44,11 +44,11 @@ def table(values: NDArray[np.float32], items: int, columns: int) -> NDArray[np.f
 
 
 def rehearse(predict: Callable[[Sequence[Item]], Sequence[Result]], items: Sequence[Item]) -> None:
-    """For `warm_up`: one item, then all of them at once, so that both shapes of a batch have been run.
+    """For `warm_up`: one item, then all of them at once if there are more, so that both shapes have been run.
 
     `ModelUnusable` in one line when the model raises, leaves items out or has no finite scores for one.
     """
-    for batch in (items[:1], items):
+    for batch in (items[:1], items) if len(items) > 1 else (items,):
         try:
             results = predict(batch)
         except ModelUnusable:

@@ -79,6 +79,38 @@ def write_adapter(module: Any, config: LoraConfig, into: Path, *, seed: int, rui
     shutil.rmtree(into / "peft")
 
 
+def clip_graphs(folder: Path, *, ruined: bool = False) -> None:
+    """The two graphs of a zero-shot checkpoint: the mean colour, and the mean of the words' rows of one table."""
+    tiny.clip(folder)
+    numbers = np.random.default_rng(0)
+    colours = numbers.normal(size=(8, 3)).astype(np.float32)
+    sight = helper.make_graph(
+        [
+            helper.make_node("GlobalAveragePool", ["pixel_values"], ["mean"]),
+            helper.make_node("Flatten", ["mean"], ["flat"]),
+            helper.make_node("Gemm", ["flat", "colours"], ["image_embeds"], transB=1),
+        ],
+        "sight",
+        [helper.make_tensor_value_info("pixel_values", TensorProto.FLOAT, ["batch", 3, "height", "width"])],
+        [helper.make_tensor_value_info("image_embeds", TensorProto.FLOAT, ["batch", 8])],
+        [numpy_helper.from_array(np.full_like(colours, np.nan) if ruined else colours, "colours")],
+    )
+    text = helper.make_graph(
+        [
+            helper.make_node("Gather", ["rows", "input_ids"], ["words"]),
+            helper.make_node("ReduceMean", ["words"], ["text_embeds"], axes=[1], keepdims=0),
+        ],
+        "text",
+        [helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch", "tokens"])],
+        [helper.make_tensor_value_info("text_embeds", TensorProto.FLOAT, ["batch", 8])],
+        [numpy_helper.from_array(numbers.normal(size=(64, 8)).astype(np.float32), "rows")],
+    )
+    (folder / "onnx").mkdir()
+    for name, graph in (("vision_model.onnx", sight), ("text_model.onnx", text)):
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+        onnx.save(model, folder / "onnx" / name)
+
+
 def text_graph(folder: Path, *, ruined: bool = False) -> None:
     """An ONNX classifier beside the config that names its labels: the mean of the words' rows of one table."""
     tiny.text_classifier(folder)

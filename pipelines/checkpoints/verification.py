@@ -17,7 +17,7 @@ from pipelines.strict import Sha256
 
 SESSIONS: dict[Kind, tuple[Session, ...]] = {
     "image-classification": ("torch", "onnx", "onnx-int8"),
-    "zero-shot-image-classification": ("torch",),
+    "zero-shot-image-classification": ("torch", "onnx", "onnx-int8"),
     "whisper": ("ctranslate2", "torch"),
     "screen-text": ("onnx",),
     "text-classification": ("torch", "onnx", "onnx-int8"),

@@ -20,6 +20,7 @@ from pipelines.checkpoints.folder import relative, sha256_of
 from pipelines.sessions.adapter import adapted, whole_modules
 
 transformers_logging.disable_progress_bar()  # a bar for each checkpoint's weights has no place in a pool's log
+transformers_logging.set_verbosity_error()  # nor have its tables of weights that are not there: gaps are refused here
 
 WEIGHTS = "model.safetensors"
 SHARDS = f"{WEIGHTS}.index.json"

@@ -79,6 +79,7 @@ CASES = {
     "graph-onnx": Case("image-classification", "onnx", tiny.image_graph, pictures, Scores),
     "clip-torch": Case("zero-shot-image-classification", "torch", tiny.clip, pictures, Scores, PROMPTS),
     "siglip-torch": Case("zero-shot-image-classification", "torch", tiny.siglip, pictures, Scores, PROMPTS),
+    "clip-onnx": Case("zero-shot-image-classification", "onnx", tiny_adapters.clip_graphs, pictures, Scores, PROMPTS),
     "whisper-ctranslate2": Case("whisper", "ctranslate2", tiny_speech.converted_whisper, clips, Transcript, {}),
     "whisper-torch": Case("whisper", "torch", tiny_speech.whisper, clips, Transcript, {}),
     "paddle-onnx": Case("screen-text", "onnx", tiny.screen_reader, banners, ScreenText, {}),

@@ -16,7 +16,7 @@ from pipelines.items import Line, Scores
 from pipelines.kinds import load
 from pipelines.models import Model
 from pipelines.scoring import softmax
-from pipelines.sessions.adapter import ADAPTER_FILES, CONFIG_FILE
+from pipelines.sessions.adapter import ADAPTER_FILES, CONFIG_FILE, peft_said
 from pipelines.sessions.pytorch import load_shared
 from pipelines.text.encoder import Embedder
 from tests import tiny_adapters
@@ -118,7 +118,7 @@ def test_an_adapted_classifier_says_what_peft_s_own_does(base: Path, cards: tupl
     from transformers import AutoTokenizer
 
     bare = AutoModelForSequenceClassification.from_pretrained(base, num_labels=2)
-    with tiny_adapters.peft_said():
+    with peft_said():
         reference = PeftModel.from_pretrained(bare, cards[0].folder).get_base_model().eval()
     tokens = AutoTokenizer.from_pretrained(base)([LINE.text], return_tensors="pt")
     with torch.inference_mode():
