@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from pipelines.items import Line, Scores
+from pipelines.items import Line, Result, Scores
 from tests.conftest import wait_for
 from tests.engines import calling
 from tests.swapping import SLOT, Workshop, engine_of
@@ -18,7 +18,7 @@ from workers.engine.errors import CheckpointGone
 from workers.registry import moves
 from workers.registry.moves import Answer, Asked, await_engines
 from workers.registry.slots import Move
-from workers.registry.store import KEY, history, read_state, write_move
+from workers.registry.store import KEY, RegistryError, history, read_state, write_move
 from workers.registry.streams import takes
 from workers.storage import Storage
 
@@ -111,8 +111,8 @@ def test_a_shadow_answers_beside_and_is_asked_by_name_only(workshop: Workshop) -
         assert models_for(client, digests={}).shadows == {}
 
 
-def labels(results: object) -> dict[str, float]:
-    (one,) = results  # type: ignore[misc]
+def labels(results: Sequence[Result]) -> dict[str, float]:
+    (one,) = results
     assert isinstance(one, Scores)
     return one.labels
 
@@ -147,7 +147,7 @@ def test_a_checkpoint_too_large_for_what_is_free_is_refused_before_it_is_moved(w
     )
     with engine_of(small), calling(small) as client:
         wait_for(lambda: moves.engines(small), "the engine says how much is free")
-        with pytest.raises(moves.RegistryError, match=r"takes about \d+ MiB to load and .* has 0 MiB free"):
+        with pytest.raises(RegistryError, match=r"takes about \d+ MiB to load and .* has 0 MiB free"):
             moves.promote(small, SLOT, "two")
         assert active(client) == "one"
 

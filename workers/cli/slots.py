@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,6 @@ from workers.cli.main import CommandError
 from workers.cli.moves import registry_refusals
 
 if TYPE_CHECKING:
-    from workers.config import Config
     from workers.registry.intake import Intake
     from workers.registry.slots import Registry
 
@@ -32,13 +31,13 @@ def slots(chosen: Path | None, as_json: bool) -> None:
     with registry_refusals():
         registry = read_state(Storage(config.store)).registry
     found = engines(config)
+    usual = {name: slot.checkpoint for name, slot in config.slots.items()}
     if as_json:
         tree = registry.model_dump(mode="json", by_alias=True, exclude_none=True) if registry else None
-        usual = {name: slot.checkpoint for name, slot in config.slots.items()}
         said = [one.model_dump(mode="json") for one in found]
         click.echo(json.dumps({"registry": tree, "configured": usual, "engines": said}))
         return
-    click.echo("\n".join((*slot_lines(config, registry), *_engine_lines(found, registry))))
+    click.echo("\n".join((*slot_lines(usual, registry), *_engine_lines(found, registry))))
 
 
 @click.command()
@@ -63,18 +62,18 @@ def history(chosen: Path | None, slot: str | None, as_json: bool) -> None:
             click.echo(f"{move.version:>4}  {move.at:%F %T}Z  {move.who}  {move}{why}")
 
 
-def slot_lines(config: Config, registry: Registry | None) -> Iterator[str]:
-    """A line a slot; where the registry overrules the configuration, that is said."""
+def slot_lines(configured: Mapping[str, str], registry: Registry | None) -> Iterator[str]:
+    """A line a slot; where the registry overrules the checkpoint `configured` for it, that is said."""
     filled = registry.slots if registry else {}
-    for name, slot in config.slots.items():
+    for name, checkpoint in configured.items():
         filling = filled.get(name)
         if filling is None:
-            yield f"{name:<14} {slot.checkpoint}, as configured"
+            yield f"{name:<14} {checkpoint}, as configured"
             continue
-        over = "" if filling.active.id == slot.checkpoint else f"; OVERRULES the configured {slot.checkpoint}"
+        over = "" if filling.active.id == checkpoint else f"; OVERRULES the configured {checkpoint}"
         back = f"; back to {filling.previous} with rollback" if filling.previous else ""
         yield f"{name:<14} {filling}{over}{back}"
-    for name in filled.keys() - config.slots.keys():
+    for name in filled.keys() - configured.keys():
         yield f"{name:<14} is filled by the registry, and the configuration does not know it"
     if registry is not None:
         yield f"version {registry.version}: {registry.last.step} {registry.last.slot} by {registry.last.who}"
