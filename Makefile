@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check latency memory prove-lanes prove-rescan hooks clean
+.PHONY: help install demo test check latency memory prove-lanes prove-rescan prove-swap hooks clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -41,6 +41,9 @@ prove-lanes: install ## Show what a bulk rescan costs live segments: latency bes
 
 prove-rescan: install ## Show what rescans cost, stop, survive and change (an hour)
 	@$(BIN)/python -m tests.benchmarks.prove_rescan
+
+prove-swap: install ## Show what swapping checkpoints under load costs, refuses and survives (half an hour)
+	@$(BIN)/python -m tests.benchmarks.prove_swap
 
 hooks: install ## Run the quick checks before every commit
 	@$(BIN)/pre-commit install

@@ -13,7 +13,6 @@ from safetensors.torch import load_file, save_file
 from pipelines.checkpoints import ensure
 from tests import tiny_checkpoints as tiny
 from tests.checkpoints import Cards
-from tests.conftest import wait_for
 from workers.config import Config, Slot
 from workers.engine.client import EngineClient
 from workers.engine.server import EngineServer
@@ -41,27 +40,29 @@ class Workshop:
             self.add(name, number)
 
     def add(self, name: str, factor: float, *, ruined: bool = False, words: int | None = None) -> Path:
-        """A text classifier with all its weights times `factor`; pulled. `words`: it knows no more, and says it does.
-
-        Returns the folder that engines load.
-        """
+        """A classifier that is pulled; the folder that engines load."""
         self.cards.card(name, slots=[SLOT], kind="text-classification", labels=LABELS)
         folder = self.cards.finished({}, name)
-        folder.mkdir(parents=True, exist_ok=True)
-        tiny.text_classifier(folder, ruined=ruined)
-        tensors = {key: (value * factor).contiguous() for key, value in load_file(folder / WEIGHTS).items()}
-        if words is not None:
-            for key in [one for one in tensors if one.endswith("word_embeddings.weight")]:
-                tensors[key] = tensors[key][:words].contiguous()
-            settings = json.loads((folder / "config.json").read_text())
-            (folder / "config.json").write_text(json.dumps({**settings, "vocab_size": words}))
-        save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+        classifier(folder, factor, ruined=ruined, words=words)
         return self.pull(name)
 
     def pull(self, name: str) -> Path:
         from pipelines.cards import read_card
 
         return ensure(read_card(self.cards.directory / name), self.config.models).folder
+
+
+def classifier(folder: Path, factor: float = 1, *, ruined: bool = False, words: int | None = None) -> None:
+    """A text classifier with all its weights times `factor`. `words`: it knows no more, and its tokeniser does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tiny.text_classifier(folder, ruined=ruined)
+    tensors = {key: (value * factor).contiguous() for key, value in load_file(folder / WEIGHTS).items()}
+    if words is not None:
+        for key in [one for one in tensors if one.endswith("word_embeddings.weight")]:
+            tensors[key] = tensors[key][:words].contiguous()
+        settings = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**settings, "vocab_size": words}))
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
 
 
 @contextmanager
@@ -80,12 +81,3 @@ def engine_of(config: Config) -> Iterator[EngineServer]:
         server.stop()
         thread.join(20)
         assert not thread.is_alive()
-
-
-def serving(config: Config, name: str) -> None:
-    """Returns when the engine serves the checkpoint."""
-    client = EngineClient(config)
-    try:
-        wait_for(lambda: client.status().slots[SLOT].checkpoint.id == name, f"the engine serves {name}")
-    finally:
-        client.close()
