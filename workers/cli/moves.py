@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 TIMEOUT_S = 300.0
+WITHDRAWN_S = 10.0
 
 
 def move_options(command: Command) -> Command:
@@ -144,13 +145,15 @@ def _carry_out(
 
 def _take_back(config: Config, move: Move, refusal: Answer) -> None:
     """Ends the command: the move failed, whatever becomes of taking it back."""
-    from workers.registry.moves import withdraw
+    from workers.registry.moves import StillMoving, await_engines, withdraw
     from workers.registry.store import RegistryError
 
     try:
-        withdraw(config, move, f"{refusal.engine}: {refusal.problem}")
+        undone = withdraw(config, move, f"{refusal.engine}: {refusal.problem}")
     except RegistryError as error:
         raise CommandError(f"refused: {refusal.problem}; not withdrawn: {error}") from None
+    with suppress(StillMoving):
+        await_engines(config, undone, WITHDRAWN_S, _silent)
     serving = move.before.active if move.before else "the configured checkpoint"
     raise CommandError(f"refused: {refusal.problem}; withdrawn, {move.slot} stays with {serving}")
 
