@@ -47,7 +47,8 @@ def whole_modules(folder: Path) -> tuple[str, ...]:
 def adapted(module: Any, folder: Path) -> Any:
     """The transformers model with the adapter in `folder` beside its layers: its own weights stay as they are.
 
-    For models whose weights others share. Each adapted layer computes two thin products more.
+    For models whose weights others share. Each adapted layer computes two thin products more: with rank 8 in an encoder
+    of e5-small's shape, one thread, up to a sixth more CPU for queries and values, a fifth to a third for all layers.
     """
     return _with_adapter(module, folder).get_base_model().eval()
 
