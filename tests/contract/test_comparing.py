@@ -19,14 +19,15 @@ from safetensors.numpy import load_file, save_file
 
 from pipelines.cards import Card
 from pipelines.comparison.evaluation import Evaluation
-from pipelines.items import CheckpointRef, Item, Line, Picture
+from pipelines.items import CheckpointRef, Clip, Item, Line, Picture
 from pipelines.items import Result as ItsResult
 from pipelines.models import Model
 from pipelines.record import TextObservation
 from tests import tiny_checkpoints as tiny
+from tests import tiny_speech
 from tests.checkpoints import Cards
 from workers.cli.main import cli
-from workers.comparison.asked import of_lines
+from workers.comparison.asked import of_images, of_lines, thinned
 from workers.comparison.running import Candidate, Question, Running, Unusable
 
 WEIGHT, BIAS = "classifier.out_proj.weight", "classifier.out_proj.bias"
@@ -273,6 +274,28 @@ def test_a_batch_that_raises_is_asked_item_by_item(bench: Bench, monkeypatch: py
 
     assert [found is None for found in answers.scores] == [False, True, False, False]
     assert answers.failed == ["RuntimeError"]
+
+
+def test_what_a_speech_checkpoint_hears_is_no_failure(tmp_path: Path) -> None:
+    card = Cards(tmp_path / "cards").card("tiny-ears", slots=["speech"], kind="whisper", labels={})
+    (card.folder / "finished").mkdir()
+    tiny_speech.whisper(card.folder / "finished")
+
+    answers = Running(candidate(card)).score([Clip(tiny_speech.voice(1.5))])
+
+    assert (answers.scores, answers.failed) == ([{}], [])
+
+
+def test_images_of_a_folder_are_thinned_evenly(tmp_path: Path) -> None:
+    for name in ("a.png", "b.JPG", "c/d.webp", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+
+    found = of_images(tmp_path)
+
+    assert [item.id for item in found.items] == ["a.png", "b.JPG", "c/d.webp"]
+    assert [item.id for item in thinned(found, 2).items] == ["a.png", "b.JPG"]
+    assert thinned(found, 2).source.startswith("2 of 3 images of ")
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,14 @@ from pipelines.comparison.report import Comparison
 from pipelines.items import CheckpointRef
 from pipelines.manifest import FrameRef
 from pipelines.record import FrameObservation, Record, Shadow, TextObservation
-from tests.records import CHECKPOINTS, chat_line, record
+from tests.records import CHECKPOINTS, START, chat_line, record
 from workers.cli.main import cli
 from workers.comparison.asked import NothingThere, Stretch, of_segments
 from workers.comparison.shadows import shadowed
 from workers.config import Config
 from workers.records import write_record
+from workers.registry.slots import Move, Named, SlotFilling
+from workers.registry.store import State, write_move
 from workers.stack.connection import environment_of
 from workers.storage import Storage
 
@@ -151,3 +153,13 @@ def test_a_stretch_without_records_is_nothing_found(storage: Storage, config: Co
 
     assert result.exit_code == 1
     assert result.stderr.splitlines()[-1].startswith("liverisk: text.risk: none of 0 recorded segments")
+
+
+def test_an_evaluation_is_against_what_the_registry_says(storage: Storage, config: Config, tmp_path: Path) -> None:
+    active = SlotFilling(active=Named(id="xlmr-toxicity", digest="d" * 64))
+    move = Move(version=1, at=START, who="a test", step="promote", slot="text.risk", before=None, after=active)
+    write_move(storage, State(), move)
+
+    result = call(config, tmp_path, "eval", "e5-small-risk", "--slot", "text.risk", "--dry-run")
+
+    assert result.stdout == "would hold e5-small-risk against xlmr-toxicity on golden examples\n"

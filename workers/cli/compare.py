@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from workers.comparison.asked import Asking, Stretch
 
 RUN_MOST, READ_MOST = 2_000, 200_000
-"""Items unless said otherwise: of models that run, and of scores that are only read."""
+"""Items of recorded segments unless said otherwise: where models run, and where scores are only read."""
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
@@ -77,7 +77,7 @@ def compare(
         else:
             if old is None or new is None:
                 raise CommandError("name both checkpoints: liverisk models compare OLD NEW …", exit_code=2)
-            found = _side_by_side(config, (old, new), slot, lines, images, stretch, most or RUN_MOST, with_text)
+            found = _side_by_side(config, (old, new), slot, lines, images, stretch, most, with_text)
     show(found, html, as_json=as_json)
 
 
@@ -142,7 +142,7 @@ def _side_by_side(
     lines: Path | None,
     images: Path | None,
     stretch: Stretch,
-    most: int,
+    most: int | None,
     with_text: bool,
 ) -> Comparison:
     from workers.comparison.comparing import side_by_side, slot_for
@@ -152,14 +152,16 @@ def _side_by_side(
     return side_by_side(config, slot, *names, asking, partial(click.echo, err=True), with_text=with_text)
 
 
-def _asking(config: Config, slot: str, lines: Path | None, images: Path | None, stretch: Stretch, most: int) -> Asking:
-    from workers.comparison.asked import WrongInput, of_images, of_lines, of_segments, takes_text
+def _asking(
+    config: Config, slot: str, lines: Path | None, images: Path | None, stretch: Stretch, most: int | None
+) -> Asking:
+    from workers.comparison.asked import WrongInput, of_images, of_lines, of_segments, takes_text, thinned
     from workers.storage import Storage
 
     if lines is not None:
-        return of_lines(lines, slot)
+        return thinned(of_lines(lines, slot), most)
     if images is None:
-        return of_segments(Storage(config.store), slot, stretch, most)
+        return of_segments(Storage(config.store), slot, stretch, most or RUN_MOST)
     if takes_text(slot):
         raise WrongInput(f"{slot} reads texts: give --lines or --segments")
-    return of_images(images)
+    return thinned(of_images(images), most)

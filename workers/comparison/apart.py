@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -17,6 +18,7 @@ import numpy as np
 
 from pipelines.comparison.report import Cost
 from workers.comparison.running import Answers, Candidate, Memory, Native, Question, Running, Unusable, peak_memory
+from workers.parenthood import end_with_parent
 
 PORTION = 128
 """Items that one checkpoint answers before the other gets the same: what else the machine does falls on both."""
@@ -41,7 +43,8 @@ class Apart:
 
     def __init__(self, candidate: Candidate) -> None:
         self._candidate = candidate
-        self._pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+        spawn = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(1, spawn, end_with_parent, (signal.SIGKILL,))
 
     def open(self) -> None:
         self._call(_open, self._candidate)

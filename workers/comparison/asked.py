@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -145,6 +145,15 @@ def of_segments(storage: Storage, slot: str, stretch: Stretch, most: int) -> Ask
         raise NothingThere(f"no recorded {'text' if takes_text(slot) else 'frame'} there")
     what = "texts" if takes_text(slot) else "frames"
     return Asking(items, f"{len(items):,} {what} of {len(segments):,} recorded segments", left_out)
+
+
+def thinned(asking: Asking, most: int | None) -> Asking:
+    """At most so many of the items, taken at even distances."""
+    count = len(asking.items)
+    if most is None or count <= most:
+        return asking
+    items = tuple(asking.items[at * count // most] for at in range(most))
+    return replace(asking, items=items, source=f"{most:,} of {asking.source}")
 
 
 def sampled_records(storage: Storage, stretch: Stretch, left_out: Counter[str]) -> Iterator[Record]:
