@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from pipelines.record import Record
 from tests.benchmarks.bench import Bench, say
@@ -24,7 +25,7 @@ SETTLED_ROUND = 2
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """One move. `asked` and `taken_in` in seconds of the epoch; `digest` is what serves from then on."""
+    """One move, from the call to the engine's word, in seconds of the epoch; `digest` is what serves from then on."""
 
     name: str
     slot: str
@@ -43,10 +44,10 @@ def prove_rounds(
         tell(bench, max(pause_s, AROUND_S))
         for number in range(1, rounds + 1):
             for slot, other in others.items():
-                swaps.append(_swap(bench, "promote", slot, moves.promote(bench.config, slot, other)))
+                swaps.append(_swap(bench, "promote", slot, partial(moves.promote, bench.config, slot, other)))
                 tell(bench, AROUND_S + pause_s)
             for slot in others:
-                swaps.append(_swap(bench, "rollback", slot, moves.rollback(bench.config, slot)))
+                swaps.append(_swap(bench, "rollback", slot, partial(moves.rollback, bench.config, slot)))
                 tell(bench, AROUND_S + pause_s)
             memory.append(bench.engine().rss_bytes)
             took = [f"{swap.name} {swap.slot} {swap.taken_in - swap.asked:.1f} s" for swap in swaps[-2 * len(others) :]]
@@ -62,12 +63,14 @@ def prove_rounds(
             yield f"the engine's memory grew to {growth:.3f} of what it was after round {SETTLED_ROUND}"
 
 
-def _swap(bench: Bench, name: str, slot: str, move: Move) -> Swap:
+def _swap(bench: Bench, name: str, slot: str, make: Callable[[], Move]) -> Swap:
+    asked = time.time()
+    move = make()
     assert move.after is not None
     for answer in moves.await_engines(bench.config, move, WAIT_S):
         if answer.problem is not None:
             raise SystemExit(f"{name} {slot} was refused: {answer.problem}")
-    return Swap(name, slot, move.after.active.digest, move.at.timestamp(), time.time())
+    return Swap(name, slot, move.after.active.digest, asked, time.time())
 
 
 def _losses(bench: Bench, load: FullLoad, records: Sequence[Record], slots: Sequence[str]) -> Iterator[str]:
@@ -86,17 +89,17 @@ def _losses(bench: Bench, load: FullLoad, records: Sequence[Record], slots: Sequ
 
 
 def _costs(records: Sequence[Record], swaps: Sequence[Swap]) -> Iterator[str]:
-    """Throughput in the ten seconds around a swap against that of the ten seconds before, over all swaps."""
+    """Throughput in the ten seconds around a switch against that of the ten seconds before the call, over all swaps."""
     half = AROUND_S / 2
     for name in ("promote", "rollback"):
         chosen = [swap for swap in swaps if swap.name == name]
-        around = [finished_between(records, swap.asked - half, swap.asked + half) for swap in chosen]
+        around = [finished_between(records, swap.taken_in - half, swap.taken_in + half) for swap in chosen]
         after = [finished_between(records, swap.asked, swap.asked + AROUND_S) for swap in chosen]
         before = [finished_between(records, swap.asked - AROUND_S, swap.asked) for swap in chosen]
         share = sum(around) / max(1, sum(before))
         say(
             f"{name}: {sum(around)} segments in the {AROUND_S:.0f} s around, {sum(before)} before: {share:.2f}; "
-            f"in the {AROUND_S:.0f} s from it on {sum(after) / max(1, sum(before)):.2f}"
+            f"in the {AROUND_S:.0f} s from the call on {sum(after) / max(1, sum(before)):.2f}"
         )
         if share < THROUGHPUT:
             yield f"{name}: throughput around it is {share:.2f} of before"

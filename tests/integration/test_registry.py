@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import redis
+import yaml
+from click.testing import CliRunner, Result
 
+from pipelines.cards import CARDS_DIRECTORY
 from tests.swapping import SLOT, Workshop
-from workers.config import Config
+from workers.cli.main import cli
+from workers.config import Config, load_config
 from workers.registry import moves
 from workers.registry.intake import Intake, report
 from workers.registry.moves import Asked, StillMoving
 from workers.registry.store import HISTORY, MovedMeanwhile, RegistryError, history, read_state, write_move
+from workers.stack.connection import environment_of
 from workers.storage import Storage
 
 
@@ -153,3 +159,32 @@ def test_a_checkpoint_that_is_not_whole_is_refused_before_anything_is_moved(
         with pytest.raises(RegistryError, match=line):
             moves.shadow(workshop.config, SLOT, name)
     assert read_state(storage).registry is None
+
+
+def test_slots_and_history_are_shown_on_the_command_line(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment_of(workshop.config).items():
+        monkeypatch.setenv(name, value)
+    for slot in load_config(environment={}).slots.values():  # a settings file adds to the shipped slots
+        (workshop.cards.directory / slot.checkpoint).symlink_to(CARDS_DIRECTORY / slot.checkpoint)
+    settings = workshop.config.model_dump(mode="json", include={"slots", "cards_directory", "models_directory"})
+    (tmp_path / "liverisk.yaml").write_text(yaml.safe_dump(settings))
+
+    def liverisk(*arguments: str) -> Result:
+        return CliRunner().invoke(cli, ["--config", str(tmp_path / "liverisk.yaml"), *arguments])
+
+    assert "nothing was ever moved" in liverisk("models", "history").output
+    tried = liverisk("models", "promote", SLOT, "two", "--dry-run")
+    assert tried.output.startswith("would promote text.risk: as configured -> two@")
+    assert read_state(Storage(workshop.config.store)).registry is None
+    made = liverisk("models", "promote", SLOT, "two", "--no-wait", "--why", "better", "--json")
+    assert json.loads(made.output)["move"]["to"]["active"]["id"] == "two"
+    shown = liverisk("models", "slots").output
+    assert "two@" in shown
+    assert "OVERRULES the configured one" in shown
+    assert "no engine runs" in shown
+    assert liverisk("models", "history").output.rstrip().endswith("(better)")
+    refused = liverisk("models", "promote", SLOT, "four")
+    assert (refused.exit_code, len(refused.output.splitlines())) == (3, 1)
+    assert "OVERRULES the configured one" in liverisk("config", "check").output

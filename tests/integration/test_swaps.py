@@ -199,3 +199,14 @@ def test_an_engine_that_is_not_told_of_a_move_looks_by_itself(workshop: Workshop
         storage.delete(KEY)  # a registry that is gone leaves the configuration
         wait_for(lambda: active(client) == "one", "the engine is as configured")
         assert len(history(storage)) == 0
+
+
+def test_a_checkpoint_that_is_canary_and_shadow_is_loaded_once(workshop: Workshop) -> None:
+    with engine_of(workshop.config), calling(workshop.config) as client:
+        assert settle(workshop, moves.shadow(workshop.config, SLOT, "two")) is None
+        assert settle(workshop, moves.canary(workshop.config, SLOT, None, 50)) is None
+        status = client.status()
+        assert status.canary[SLOT].checkpoint == status.shadow[SLOT].checkpoint
+        stream = next(s for s in map(str, range(99)) if takes(SLOT, s, 50))
+        with models_for(client, stream) as models:
+            assert models.shadows == {}  # it is in use already

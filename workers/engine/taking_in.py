@@ -37,6 +37,7 @@ class TakingIn:
         self._loading = loading
         self._without_registry = dict(without_registry)
         self._refused: dict[tuple[str, str], str] = {}
+        self._new: dict[tuple[str, str], Handle] = {}
 
     def take_in(
         self,
@@ -61,6 +62,7 @@ class TakingIn:
         for slot in registry.slots if registry else ():
             if slot not in self._loading.config.slots:
                 problems[slot] = "the registry fills this slot and the configuration here does not know it"
+        self._close_needless()
         return problems
 
     def drop_broken(self) -> dict[str, str]:
@@ -100,7 +102,6 @@ class TakingIn:
         new = replace(
             place,
             active=active,
-            deep=place.deep if place.deep is not active else None,
             canary=canary if canary is not active else None,
             share=wanted.share if canary else 0,
             shadow=shadow if shadow is not active else None,
@@ -128,23 +129,36 @@ class TakingIn:
 
     def _handle(self, slot: str, named: Named, *, drain: bool) -> Handle:
         """The loaded checkpoint: one that is there already, or a new one. Raises `LoadFailed`."""
-        if (found := self._engine.loaded(slot, named.digest)) is not None:
+        key = (slot, named.digest)
+        if (found := self._engine.loaded(*key) or self._new.get(key)) is not None:
             return found
-        if (why := self._refused.get((slot, named.digest))) is not None:
+        if (why := self._refused.get(key)) is not None:
             raise LoadFailed(why)
         try:
-            filling, checkpoint = self._loading.named(slot, named)
-            if self._loading.check_memory(filling, checkpoint) is None:
-                return self._loading.tried(slot, filling, checkpoint)
-            self._forget_kept()
-            if (short := self._loading.check_memory(filling, checkpoint)) is None:
-                return self._loading.tried(slot, filling, checkpoint)
-            if not drain:
-                raise LoadFailed(short)
-            return self._drained(slot, filling, checkpoint)
+            self._new[key] = self._loaded_beside(slot, named, drain=drain)
         except LoadFailed as error:
-            self._refused[slot, named.digest] = str(error)
+            self._refused[key] = str(error)
             raise
+        return self._new[key]
+
+    def _loaded_beside(self, slot: str, named: Named, *, drain: bool) -> Handle:
+        """A new one, if need be in the room of what is only kept, or of the old one."""
+        filling, checkpoint = self._loading.named(slot, named)
+        if self._loading.check_memory(filling, checkpoint) is not None:
+            self._forget_kept()
+        short = self._loading.check_memory(filling, checkpoint)
+        if short is None:
+            return self._loading.tried(slot, filling, checkpoint)
+        if not drain:
+            raise LoadFailed(short)
+        return self._drained(slot, filling, checkpoint)
+
+    def _close_needless(self) -> None:
+        """What was loaded for a state that was superseded, and is wanted by none that came after."""
+        for key, handle in self._new.items():
+            if self._engine.loaded(*key) is not handle:
+                handle.batcher.close()
+        self._new.clear()
 
     def _forget_kept(self) -> None:
         """What is only kept for going back gives its memory away first."""

@@ -135,9 +135,10 @@ class Watcher:
             try:
                 self._look()
                 self._publish()
+                self._wait()
             except Exception as error:  # noqa: BLE001  # the watcher must outlive whatever it meets
                 logger.warning("registry watch failed error=%s", type(error).__name__)
-            self._wait()
+                self._stopping.wait(self._config.registry.poll_s)
 
     def _look(self) -> None:
         """One look at the registry and at what is only tried."""
