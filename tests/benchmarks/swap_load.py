@@ -75,7 +75,7 @@ class FullLoad:
 
 def failures(bench: Bench, records: Sequence[Record]) -> list[str]:
     """Segments put aside, and those of which a model said nothing."""
-    found = [entry.name for entry in entries(bench.storage)]
+    found = [f"{name}: in quarantine" for name, _ in entries(bench.storage)]
     reasons = ("deadline", "shed", "model_failed", "no_model")
     for record in records:
         wrong = [seen.reason for seen in record.observations.coverage.values() if seen.reason in reasons]

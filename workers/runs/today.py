@@ -57,7 +57,7 @@ def todays_lexicon(config: Config) -> Lexicon:
         raise RunError(f"lexicons: {error}") from None
 
 
-def _moved(config: Config) -> Mapping[str, Sha256]:
+def _moved(config: Config) -> dict[str, Sha256]:
     """Slot -> digest of its active checkpoint, of the slots that the registry names."""
     try:
         registry = read_state(Storage(config.store)).registry
