@@ -26,7 +26,6 @@ from pipelines.checkpoints import ensure
 from tests.benchmarks import compare_page
 from tests.benchmarks.bench import Bench, machine, place, running, say, settings
 from tests.benchmarks.changed_checkpoints import with_other
-from tests.benchmarks.corpus import Corpus
 from tests.benchmarks.swap_deaths import prove_deaths
 from tests.benchmarks.swap_refusals import LIMIT_MB, prove_refusals
 from tests.benchmarks.swap_rounds import prove_rounds
@@ -57,19 +56,21 @@ def prove(options: argparse.Namespace, directory: Path) -> Iterator[str]:
     config, others = prepared(directory)
     if parts - {"compare"}:
         with running(config, concurrency=options.concurrency) as bench:
-            corpus = bench.corpus(limit=options.corpus)
-            yield from _on_a_pool(bench, corpus, others, parts, options)
+            yield from _on_a_pool(bench, others, parts, options)
     if "compare" in parts:
         yield from compare_page.run(settings(directory), options.out)
 
 
 def _on_a_pool(
-    bench: Bench, corpus: Corpus, others: dict[str, str], parts: frozenset[str], options: argparse.Namespace
+    bench: Bench, others: dict[str, str], parts: frozenset[str], options: argparse.Namespace
 ) -> Iterator[str]:
     if "refusals" in parts:
         yield from prove_refusals(bench)
     if "canary" in parts:
         yield from prove_canary(bench, TEXT, others[TEXT])
+    if not parts & {"shadow", "rounds", "deaths"}:
+        return
+    corpus = bench.corpus(limit=options.corpus)
     if "shadow" in parts:
         yield from prove_shadow(bench, corpus, others)
     if "rounds" in parts:
