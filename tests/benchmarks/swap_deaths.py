@@ -35,7 +35,6 @@ def prove_deaths(bench: Bench, corpus: Corpus, slot: str, other: str) -> Iterato
         for number, step in enumerate(steps):
             delay_s = DELAYS_S[number % len(DELAYS_S)]
             yield from _die(bench, step, slot, delay_s)
-        _made(bench, lambda config: moves.clear(config, slot))
     records = load.records()
     failed = failures(bench, records)
     say(f"segments: {len(load.sent)} sent, {len(load.sent) - len(records)} lost, {len(failed)} failed")

@@ -6,6 +6,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import cycle
 from types import TracebackType
 from typing import Self
@@ -15,7 +17,7 @@ from pipelines.record import Record
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.corpus import ending_now
 from workers.quarantine import entries
-from workers.records import read_record, record_key_of
+from workers.records import PREFIX, read_record, record_key_of
 
 STREAMS = 40
 AHEAD = 12
@@ -62,15 +64,12 @@ class FullLoad:
 
     def records(self) -> tuple[Record, ...]:
         """Of every segment that was sent, in the order in which they were finished."""
-        found = self._bench.records(self.sent)
-        return tuple(sorted(found, key=lambda record: record.processing.finished_at))
-
-    def done(self) -> Iterator[Record]:
-        """The records that are there already, the last sent first."""
-        for manifest in reversed(list(self.sent)):
-            key = record_key_of(manifest)
-            if self._bench.storage.exists(key):
-                yield read_record(self._bench.storage, key)
+        wanted = {record_key_of(manifest) for manifest in self.sent}
+        storage = self._bench.storage
+        self._bench.wait(lambda: wanted <= set(storage.keys(PREFIX)), "every segment has its record", every_s=2)
+        with ThreadPoolExecutor(8) as pool:
+            found = pool.map(partial(read_record, storage), wanted)
+            return tuple(sorted(found, key=lambda record: record.processing.finished_at))
 
 
 def failures(bench: Bench, records: Sequence[Record]) -> list[str]:
