@@ -20,7 +20,7 @@ from workers.quarantine import entries
 from workers.records import PREFIX, read_record, record_key_of
 
 STREAMS = 40
-AHEAD = 12
+AHEAD = 30
 """So many segments wait at least."""
 TELLING = 0.02
 """Scores of two checkpoints that differ by more than this say which of them spoke."""
