@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check latency memory prove-lanes prove-rescan prove-quality hooks clean
+.PHONY: help install demo test check latency memory prove-lanes prove-rescan prove-quality prove-swap hooks clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -44,6 +44,9 @@ prove-rescan: install ## Show what rescans cost, stop, survive and change (an ho
 
 prove-quality: install ## Show what the verdicts are worth: chat, fusion, public data, calibration (an hour)
 	@$(BIN)/python -m tests.benchmarks.prove_quality
+
+prove-swap: install ## Show what swapping checkpoints under load costs, refuses and survives (half an hour)
+	@$(BIN)/python -m tests.benchmarks.prove_swap
 
 hooks: install ## Run the quick checks before every commit
 	@$(BIN)/pre-commit install

@@ -89,6 +89,7 @@ class Label(Strict):
     calibration: Calibration = Calibration()
     by_language: dict[str, Calibration] = Field(default={}, description="ISO 639-1 code -> fitted on its texts alone")
     prompts: tuple[str, ...] = Field(default=(), description="zero-shot: what to compare a frame with")
+    row: int | None = Field(default=None, ge=0, description="row of the output, where config.json does not name it")
 
     def calibration_for(self, language: str | None) -> Calibration:
         """The one for texts in `language`; `calibration` where the card has none, or the language is unknown."""
@@ -126,7 +127,16 @@ class Card(Strict):
     def _labels_are_named(self) -> Self:
         if self.fields.kind not in ("whisper", "screen-text") and not self.fields.labels:
             raise ValueError("labels: a classifier's card maps its native labels to policies")
+        rows = sorted(label.row for label in self.fields.labels.values() if label.row is not None)
+        if rows and rows != list(range(len(self.fields.labels))):
+            raise ValueError("labels: rows are given to every label, each from 0 up once, or to none")
         return self
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """The labels in the order of the output's rows; empty where the checkpoint's own config.json names them."""
+        named = {label.row: name for name, label in self.fields.labels.items() if label.row is not None}
+        return tuple(named[row] for row in sorted(named))
 
 
 _FRONT_MATTER = re.compile(r"\A---\n(?P<yaml>.*?)\n---\n(?P<body>.*)\Z", re.DOTALL)
@@ -157,6 +167,18 @@ def read_card(folder: Path) -> Card:
         raise CardError(f"{folder.name}: {one_line(error)}") from None
     except (yaml.YAMLError, KeyError, AttributeError, TypeError) as error:
         raise CardError(f"{folder.name}: front matter unusable ({type(error).__name__})") from None
+
+
+def native_labels(card: Card, named: Mapping[int, str]) -> tuple[str, ...]:
+    """What each row of a classifier's output is called: by the card's rows, else by the checkpoint's `id2label`.
+
+    `CardError` when the card explains a label that the checkpoint lacks.
+    """
+    labels = card.rows or tuple(str(named[row]) for row in sorted(named))
+    unknown = sorted(set(card.fields.labels) - set(labels))
+    if unknown:
+        raise CardError(f"{card.id}: labels: the checkpoint has no label {unknown[0]}; it has {', '.join(labels)}")
+    return labels
 
 
 def read_cards(directory: Path = CARDS_DIRECTORY) -> Mapping[str, Card]:

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 from pydantic import AwareDatetime, Field
 
-from pipelines.items import CheckpointRef
+from pipelines.items import CheckpointRef, ScreenText, Transcript
 from pipelines.manifest import Context, FrameRef, Gap, Profile, SamplerSettings
 from pipelines.strict import Identifier, Sha256, Strict
 
@@ -208,6 +208,21 @@ class Verdict(Strict):
     because: str = Field(description="the rule that set the action, in words")
 
 
+class Shadow(Strict):
+    """What a checkpoint that is only tried said beside the one in use; nothing is concluded from it.
+
+    `frames` and `texts` hold native scores by native label, aligned with those of the observations; None where it did
+    not answer in time, or could not. Empty for a slot that is asked about something else. `answers` are those of a
+    speech or on-screen text slot, in the order of its questions. `left_out` counts the items without an answer.
+    """
+
+    checkpoint: CheckpointRef
+    frames: tuple[dict[str, float] | None, ...] = Field(default=(), exclude_if=_is_nothing)
+    texts: tuple[dict[str, float] | None, ...] = Field(default=(), exclude_if=_is_nothing)
+    answers: tuple[Transcript | ScreenText | None, ...] = Field(default=(), exclude_if=_is_nothing)
+    left_out: int = Field(default=0, ge=0)
+
+
 class Processing(Strict):
     """Clocks and places; the only part of a record that differs between two runs over the same input."""
 
@@ -241,4 +256,5 @@ class Record(Strict):
     reran: tuple[Stage, ...] = Field(default=(), description="what was examined anew; the rest is that record's")
     observations: Observations
     verdicts: tuple[Verdict, ...]
+    shadow: dict[str, Shadow] = Field(default={}, exclude_if=_is_nothing, description="slot -> who was tried beside")
     processing: Processing

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -30,6 +30,34 @@ def scored(labels: Sequence[str], values: NDArray[np.floating]) -> Scores | Fail
     if not np.isfinite(values).all():
         return Failure(error="NonFiniteScore")
     return Scores(labels={label: float(value) for label, value in zip(labels, values, strict=True)})
+
+
+def table(values: NDArray[np.float32], items: int, columns: int) -> NDArray[np.float32]:
+    """A classifier's output as it must be, items x columns; `ModelUnusable` otherwise.
+
+    NumPy would spread a column too few over all labels, and the last ones of too many would go unseen.
+    """
+    if values.shape != (items, columns):
+        shape = " x ".join(map(str, values.shape))
+        raise ModelUnusable(f"the model gives {shape} numbers, not {items} x {columns} (items x labels)")
+    return values
+
+
+def rehearse(predict: Callable[[Sequence[Item]], Sequence[Result]], items: Sequence[Item]) -> None:
+    """For `warm_up`: one item, then all of them at once if there are more, so that both shapes have been run.
+
+    `ModelUnusable` in one line when the model raises, leaves items out or has no finite scores for one.
+    """
+    for batch in (items[:1], items) if len(items) > 1 else (items,):
+        try:
+            results = predict(batch)
+        except ModelUnusable:
+            raise
+        except Exception as error:
+            raise ModelUnusable(f"warm-up of {len(batch)} items failed: {type(error).__name__}") from error
+        if len(results) != len(batch):
+            raise ModelUnusable(f"warm-up failed: {len(results)} results for {len(batch)} items")
+        prove(results)
 
 
 def prove(results: Sequence[Result]) -> None:

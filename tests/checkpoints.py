@@ -12,6 +12,7 @@ import yaml
 
 from pipelines.cards import Card, read_card
 from pipelines.checkpoints import ensure
+from pipelines.checkpoints.verification import SECTIONS
 
 FILES = {
     "config.json": json.dumps({"id2label": {"0": "normal", "1": "nsfw"}}).encode(),
@@ -53,7 +54,8 @@ class Cards:
         }
         folder = self.directory / name
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "README.md").write_text(f"---\n{yaml.safe_dump(front)}---\n# {name}\n", encoding="utf-8")
+        told = "".join(f"\n## {section}\n\nMade for a test.\n" for section in SECTIONS)
+        (folder / "README.md").write_text(f"---\n{yaml.safe_dump(front)}---\n# {name}\n{told}", encoding="utf-8")
         return read_card(folder)
 
     def finished(self, files: dict[str, bytes] = FILES, name: str = "tiny") -> Path:

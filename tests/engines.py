@@ -10,7 +10,8 @@ from pipelines.items import CheckpointRef, Item, Line, Result, Scores, ScreenTex
 from workers.config import Config
 from workers.engine.batching import Batcher
 from workers.engine.client import EngineClient
-from workers.engine.engine import Engine, Handle
+from workers.engine.engine import Engine
+from workers.engine.handles import Handle
 from workers.engine.server import EngineServer
 
 Predict = Callable[[Sequence[Item]], Sequence[Result]]

@@ -32,6 +32,7 @@ def card_of(
     folder: Path = Path("nowhere"),
     labels: dict[str, Label] | None = None,
     options: dict[str, str | int | float | bool] | None = None,
+    artefacts: tuple[str, ...] = (),
 ) -> Card:
     """A card as `read_card` would give it, without its text."""
     fields = CardFields(
@@ -42,6 +43,7 @@ def card_of(
         sources=(LocalSource(local="."),),
         labels=labels or ({} if kind in ("whisper", "screen-text") else {"risky": Label(policies=("scam",))}),
         options=options or {},
+        artefacts=artefacts,
     )
     return Card(id="tiny", folder=folder, licence="mit", languages=(), fields=fields, metadata={}, body="")
 

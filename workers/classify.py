@@ -20,20 +20,20 @@ import redis
 from pydantic import JsonValue
 
 from pipelines.cards import Label, read_cards
-from pipelines.examine import Examination, examine, shed
 from pipelines.fusion import evidence_of, fuse, instants
 from pipelines.manifest import MAX_MANIFEST_BYTES, ManifestError, SegmentManifest, parse_manifest
 from pipelines.policies import Policies, read_policies
-from pipelines.record import STAGES, Processing, Record, Verdict
+from pipelines.record import Observations, Processing, Record, Verdict
 from pipelines.segment import ExaminationSettings
 from workers import quarantine
-from workers.config import Config, Overload
+from workers.config import Config
 from workers.engine.client import EngineClient
 from workers.engine.errors import CheckpointGone, EngineUnavailable
-from workers.fetch import OutsideMedia, check_reach, fetch_segment
+from workers.fetch import OutsideMedia, check_reach
 from workers.lanes import Lane
 from workers.lexicons import Lexicons
 from workers.logs import raised_at
+from workers.look import Depth, Look, depth_of, looked_at, shed_look
 from workers.recent import note_done
 from workers.records import RecordError, read_record, record_key_of, write_record
 from workers.runs.reviews import ask_for_review
@@ -43,8 +43,6 @@ from workers.storage import Storage, StorageError
 logger = logging.getLogger(__name__)
 
 Outcome = Literal["recorded", "known", "quarantined"]
-Depth = Literal["whole", "thinned", "shed"]
-"""How thoroughly a segment is examined: overload spares speech and most frames first, then everything."""
 
 
 class StillRunning(Exception):
@@ -113,7 +111,7 @@ def classify(message: JsonValue, bench: Bench, *, lane: Lane, waited_s: float | 
         return _given_up(manifest, message, bench, lane, attempt - 1)
     try:
         bench.state.note_running(name, bench.config.worker.time_limit_s)
-        depth = _depth(lane, waited_s, bench.config.overload)
+        depth = depth_of(lane, waited_s, bench.config.overload)
         record = _examined(manifest, bench, lane, attempt, depth)
         written = write_record(bench.storage, record)
         _follow_up(record if written else read_record(bench.storage, record_key_of(manifest)), bench)
@@ -179,22 +177,15 @@ def _log_done(name: str, lane: Lane, depth: Depth, record: Record) -> None:
     )
 
 
-def _depth(lane: Lane, waited_s: float | None, overload: Overload) -> Depth:
-    """Only live segments lose depth by waiting: bulk work has time."""
-    if lane != "live" or waited_s is None or waited_s <= overload.thin_after_s:
-        return "whole"
-    return "thinned" if waited_s <= overload.shed_after_s else "shed"
-
-
 def _examined(manifest: SegmentManifest, bench: Bench, lane: Lane, attempt: int, depth: Depth) -> Record:
     """The record of this segment; nothing is stored yet. Shedding needs no engine."""
     started_at = datetime.now(UTC)
     settings = bench.config.examination.for_profile(manifest.profile)
     if depth == "thinned":
         settings = settings.thinned(bench.config.overload.thin_frames)
-    examination = _shed(manifest, bench) if depth == "shed" else _looked_at(manifest, settings, bench, lane)
+    look = shed_look(manifest, bench) if depth == "shed" else looked_at(manifest, settings, bench, lane, depth)
     clock = time.monotonic()
-    verdicts = _verdicts(manifest, examination, bench)
+    verdicts = _verdicts(manifest, look.examination.observations, bench)
     fuse_ms = (time.monotonic() - clock) * 1000
     finished_at = datetime.now(UTC)
     processing = Processing(
@@ -202,34 +193,15 @@ def _examined(manifest: SegmentManifest, bench: Bench, lane: Lane, attempt: int,
         started_at=started_at,
         finished_at=finished_at,
         attempt=attempt,
-        stage_ms={**examination.stage_ms, "fuse": round(fuse_ms, 1)},
+        stage_ms={**look.examination.stage_ms, "fuse": round(fuse_ms, 1)},
         latency_s=round(finished_at.timestamp() - manifest.captured_at.timestamp() - manifest.duration_s, 3),
     )
-    return _record(manifest, examination, verdicts, settings, bench, processing)
-
-
-def _shed(manifest: SegmentManifest, bench: Bench) -> Examination:
-    """No engine is asked and no frame or audio fetched."""
-    segment = fetch_segment(manifest, bench.storage, max_side_px=bench.config.examination.frame_side_px, stages=())
-    return Examination(shed(segment), {})
-
-
-def _looked_at(manifest: SegmentManifest, settings: ExaminationSettings, bench: Bench, lane: Lane) -> Examination:
-    """What the models say and the lexicon finds; raises when the engine or the store is away."""
-    deadline = time.monotonic() + bench.config.worker.deadline_s
-    models = bench.engine.models(manifest.stream_id, lane=lane, deadline=deadline, profile=manifest.profile)
-    clock = time.monotonic()
-    stages = STAGES if settings.hear_speech else ("frames", "screen")
-    segment = fetch_segment(manifest, bench.storage, max_side_px=settings.frame_side_px, stages=stages)
-    fetch_ms = (time.monotonic() - clock) * 1000
-    spoken, lexicon = bench.state.language(manifest.stream_id), bench.lexicons.current()
-    seen = examine(segment, models, settings, language=spoken, lexicon=lexicon)
-    return Examination(seen.observations, {"fetch": round(fetch_ms, 1), **seen.stage_ms})
+    return _record(manifest, look, verdicts, settings, bench, processing)
 
 
 def _record(
     manifest: SegmentManifest,
-    examination: Examination,
+    look: Look,
     verdicts: tuple[Verdict, ...],
     settings: ExaminationSettings,
     bench: Bench,
@@ -249,14 +221,14 @@ def _record(
         audio_key=manifest.audio.key if manifest.audio else None,
         policy_digest=bench.policies.digest,
         settings=settings.model_dump(exclude_none=True),
-        observations=examination.observations,
+        observations=look.examination.observations,
         verdicts=verdicts,
+        shadow=look.shadow,
         processing=processing,
     )
 
 
-def _verdicts(manifest: SegmentManifest, examination: Examination, bench: Bench) -> tuple[Verdict, ...]:
-    observations = examination.observations
+def _verdicts(manifest: SegmentManifest, observations: Observations, bench: Bench) -> tuple[Verdict, ...]:
     return fuse(
         evidence_of(observations, bench.labels, bench.policies),
         observations.coverage,

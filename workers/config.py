@@ -86,6 +86,7 @@ class Engine(Strict):
     linger_s: float = Field(default=15, gt=0, description="ends this long after its last worker died")
     start_timeout_s: float = Field(default=600, gt=0, description="the first start builds or fetches checkpoints")
     stuck_s: float = Field(default=120, gt=0, description="a batch that runs longer hangs: the engine is replaced")
+    memory_limit_mb: int | None = Field(default=None, ge=1, description="null: the container's, or the machine's")
     bulk_share: float = Field(default=0.1, ge=0, le=1, description="of the time under live load, owed to bulk")
     bulk_batch_ms: float = Field(default=100, gt=0, description="a bulk batch on a CPU is cut to about this long")
 
@@ -151,6 +152,13 @@ class Runs(Strict):
     start_feeder: Literal["worker", "external"] = Field(default="worker", description="who starts it")
 
 
+class Registry(Strict):
+    """How engines follow the registry of checkpoints, and what shadows may cost a segment."""
+
+    poll_s: float = Field(default=3, gt=0, description="engines look at the registry so often; moves also tell them")
+    shadow_wait_s: float = Field(default=0.5, ge=0, description="a finished segment waits so long for its shadows")
+
+
 class Config(Strict):
     """The merged configuration of one deployment."""
 
@@ -165,6 +173,7 @@ class Config(Strict):
     overload: Overload = Overload()
     review: Review = Review()
     runs: Runs = Runs()
+    registry: Registry = Registry()
     state_directory: Path = Path(".liverisk")
     models_directory: Path | None = Field(default=None, description="finished checkpoints; null: the user's cache")
     cards_directory: Path = CARDS_DIRECTORY

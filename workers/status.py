@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
@@ -18,14 +18,16 @@ from typing import Any
 import redis
 from celery import Celery
 from kombu.exceptions import OperationalError
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from workers.config import Config
 from workers.engine.heartbeat import beats
+from workers.engine.reported import Engine, parse_engine
 from workers.lanes import LANES, UNACKED
 from workers.lexicons import Standing, told
 from workers.quarantine import PREFIX as QUARANTINE
 from workers.recent import Summary, summary
+from workers.registry.slots import Registry
+from workers.registry.store import RegistryError, read_state
 from workers.runs.lease import FEEDER_KEY
 from workers.runs.messages import headers_of
 from workers.runs.progress import progress
@@ -70,49 +72,12 @@ class Worker:
     lanes: tuple[str, ...]
 
 
-class Checkpoint(BaseModel):
-    """As a heartbeat names it."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    id: str = "unknown"
-    digest: str = ""
-    session: str = ""
-
-
-class Slot(BaseModel):
-    """One slot of an engine since the engine started; `waiting` items are in its queue."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    checkpoint: Checkpoint = Checkpoint()
-    batches: int = 0
-    items: int = 0
-    failed: int = 0
-    waiting: int = 0
-
-
-class Engine(BaseModel):
-    """One engine as its host last reported it. Fields that this version does not know are passed over."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    host: str = "unknown"
-    ready: bool = False
-    device: str = "unknown"
-    pid: int | None = None
-    rss_bytes: int | None = None
-    attached: int | None = None
-    progress: str = ""
-    slots: dict[str, Slot] = {}
-    readable: bool = True
-
-
 @dataclass(frozen=True, slots=True)
 class Status:
     """Null stands for "could not be asked"; an empty tuple for "asked, and there is none".
 
     `lexicons` are as each worker lately told of its own.
+    `registry` is what the store says; without one the checkpoints `configured` by slot serve.
     `runs` are the open ones. Those in `runs_unread` are open, too, but could not be counted in time, or at all.
     """
 
@@ -129,6 +94,9 @@ class Status:
     runs: tuple[Progress, ...] | None = None
     runs_unread: tuple[str, ...] = ()
     lexicons: tuple[Standing, ...] | None = None
+    registry: Registry | None = None
+    registry_problem: str = ""
+    configured: dict[str, str] = field(default_factory=dict)
 
     @property
     def reachable(self) -> bool:
@@ -152,7 +120,8 @@ class _Queue:
 def read_status(config: Config) -> Status:
     """Asks every piece. Never raises for one that is away."""
     queue: _Queue | None = None
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(3) as pool:
+        moved = pool.submit(_registry, config)
         stored = pool.submit(_quarantined, config)
         going_on = pool.submit(_open_runs, config)
         try:
@@ -163,6 +132,7 @@ def read_status(config: Config) -> Status:
         workers = _workers(config) if queue else None
         quarantined = stored.result()
         runs, unread = going_on.result()
+        registry, problem = moved.result()
     taking = list(chain.from_iterable(worker.lanes for worker in workers or ()))
     return Status(
         at=datetime.now(UTC),
@@ -178,15 +148,10 @@ def read_status(config: Config) -> Status:
         runs=runs,
         runs_unread=unread,
         lexicons=queue.lexicons if queue else None,
+        registry=registry,
+        registry_problem=problem,
+        configured={name: slot.checkpoint for name, slot in config.slots.items()},
     )
-
-
-def parse_engine(host: str, raw: bytes) -> Engine:
-    """The engine that a heartbeat describes; one that cannot be read is there, not ready and not readable."""
-    try:
-        return Engine.model_validate_json(raw)
-    except ValidationError:
-        return Engine(host=host, readable=False)
 
 
 def _queue(config: Config) -> _Queue:
@@ -261,6 +226,14 @@ def _quarantined(config: Config) -> int | str:
         return sum(1 for _ in Storage(config.store).keys(QUARANTINE))
     except StorageError as error:
         return str(error)
+
+
+def _registry(config: Config) -> tuple[Registry | None, str]:
+    """The registry, or why it cannot be read. That the store is away is told elsewhere."""
+    try:
+        return read_state(Storage(config.store)).registry, ""
+    except (RegistryError, StorageError) as error:
+        return None, str(error)
 
 
 def _open_runs(config: Config) -> tuple[tuple[Progress, ...] | None, tuple[str, ...]]:

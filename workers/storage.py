@@ -35,6 +35,10 @@ class ObjectMissing(StorageError):
         self.key = key
 
 
+class BucketMissing(StorageError):
+    """There is no such bucket; somebody may make it yet."""
+
+
 class OutOfRange(StorageError):
     """The object is shorter than the asked range. Not worth a retry."""
 
@@ -103,6 +107,12 @@ class Storage:
                 raise ObjectTooLarge(key, found["ContentLength"], max_bytes)
             return found["Body"].read()
 
+    def get_with_etag(self, key: str) -> tuple[bytes, str]:
+        """The object, and what tells it from any other that was ever under this key."""
+        with _named(f"get {key}", key):
+            found = self._client.get_object(Bucket=self.bucket, Key=key)
+            return found["Body"].read(), found["ETag"]
+
     def download(self, key: str, path: Path) -> None:
         """The object into a file, piece by piece, for what is too large to hold in memory."""
         with _named(f"get {key}", key):
@@ -133,6 +143,18 @@ class Storage:
                 )
         except AlreadyThere:
             return self.get(key) == body
+        return True
+
+    def replace(self, key: str, body: bytes, *, etag: str, content_type: str = "application/octet-stream") -> bool:
+        """Replaces the object if it is still the one with this ETag; False when it is another's, or gone.
+
+        As with `put_once`, our own bytes there mean that an answer was lost.
+        """
+        try:
+            with _named(f"put {key}", key):
+                self._client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type, IfMatch=etag)
+        except (AlreadyThere, ObjectMissing):
+            return self.exists(key) and self.get(key) == body
         return True
 
     def exists(self, key: str) -> bool:
@@ -215,6 +237,8 @@ def _named(operation: str, key: str) -> Iterator[None]:
         code = str(error.response.get("Error", {}).get("Code", "unknown"))
         if code in _MISSING:
             raise ObjectMissing(key) from None
+        if code == "NoSuchBucket":
+            raise BucketMissing(f"{operation}: {code}") from None
         if code in _OUT_OF_RANGE:
             raise OutOfRange(f"{operation}: shorter than the range") from None
         if code in _ALREADY_THERE:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,17 +12,47 @@ from pipelines.cards import Card, Kind, Session
 from pipelines.checkpoints.folder import CheckpointError, entries, relative, sha256_of
 from pipelines.checkpoints.lock import Lock, Locked
 from pipelines.policies import POLICY_IDS
+from pipelines.sessions.adapter import ADAPTER_FILES, CONFIG_FILE
 from pipelines.strict import Sha256
 
 SESSIONS: dict[Kind, tuple[Session, ...]] = {
     "image-classification": ("torch", "onnx", "onnx-int8"),
-    "zero-shot-image-classification": ("torch",),
+    "zero-shot-image-classification": ("torch", "onnx", "onnx-int8"),
     "whisper": ("ctranslate2", "torch"),
     "screen-text": ("onnx",),
-    "text-classification": ("torch",),
+    "text-classification": ("torch", "onnx", "onnx-int8"),
     "embedding-head": ("torch",),
     "guard": ("torch",),
 }
+MODALITIES: dict[Kind, str] = {
+    "image-classification": "vision",
+    "zero-shot-image-classification": "vision",
+    "whisper": "speech",
+    "screen-text": "ocr",
+    "text-classification": "text",
+    "embedding-head": "text",
+    "guard": "text",
+}
+"""The first word of the slots that a kind can fill."""
+ADAPTABLE: tuple[Kind, ...] = (
+    "image-classification",
+    "zero-shot-image-classification",
+    "text-classification",
+    "embedding-head",
+)
+"""Kinds that take a LoRA adapter from beside the card."""
+SECTIONS = (
+    "Summary",
+    "Intended use",
+    "Out-of-scope use",
+    "Labels and thresholds",
+    "Data",
+    "Evaluation",
+    "Limitations and known evasions",
+    "Latency and memory",
+    "Provenance and licence",
+)
+"""What a card must tell whoever lets its checkpoint judge streams, in this order."""
 SUFFIXES = (".safetensors", ".onnx", ".json", ".txt", ".jinja")
 NAMES = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "LICENSE", "NOTICE")
 CTRANSLATE2_WEIGHTS = "model.bin"
@@ -65,7 +96,29 @@ def verify(card: Card, folder: Path, lock: Lock) -> list[Finding]:
 
 def card_findings(card: Card) -> list[Finding]:
     """What the card alone gets wrong, its artefacts included."""
-    return [*_licence(card), *_labels(card), *_sessions(card), *_artefacts(card), *_head(card)]
+    return [*_licence(card), *_labels(card), *_sessions(card), *_artefacts(card), *_adapter(card), *_head(card)]
+
+
+def slot_findings(card: Card, slot: str) -> list[Finding]:
+    """Why the checkpoint must not be put into this slot, whatever its files: to be asked before a swap."""
+    findings = card_findings(card)
+    if slot not in card.fields.slots:
+        findings.append(Finding("slots", f"the card is for {', '.join(card.fields.slots)}, not for {slot}"))
+    if slot.partition(".")[0] != MODALITIES[card.fields.kind]:
+        findings.append(Finding("kind", f"{card.fields.kind} cannot fill {slot}"))
+    if card.fields.labels and not any(label.policies for label in card.fields.labels.values()):
+        findings.append(Finding("labels", "none of them speaks for a policy"))
+    told = re.findall(r"^## (.+?)\s*$", card.body, re.MULTILINE)
+    absent = [section for section in SECTIONS if section not in told]
+    if absent:
+        findings.append(Finding("README.md", f"lacks the section {absent[0]!r}" + _more(absent)))
+    return findings
+
+
+def unspoken(cards: Iterable[Card]) -> tuple[str, ...]:
+    """The policies that no label of these cards speaks for: nothing that only these models see can raise them."""
+    spoken = {policy for card in cards for label in card.fields.labels.values() for policy in label.policies}
+    return tuple(policy for policy in POLICY_IDS if policy not in spoken)
 
 
 def inspect(card: Card, folder: Path, locked: Locked | None) -> Inspection:
@@ -82,6 +135,8 @@ def inspect(card: Card, folder: Path, locked: Locked | None) -> Inspection:
     if pinned:
         findings += _differences(pinned, sums)
     findings += _weights(card, sums)
+    if CONFIG_FILE in sums:  # transformers would put it on top by itself, and fetch the base that it names
+        findings.append(Finding(CONFIG_FILE, "an adapter lies beside the card, among its artefacts, not with the base"))
     if not findings:
         findings += _declared_labels(card, folder)
     return Inspection(tuple(findings), sums)
@@ -145,6 +200,19 @@ def _artefacts(card: Card) -> Iterator[Finding]:
             yield Finding(name, problem)
 
 
+def _adapter(card: Card) -> Iterator[Finding]:
+    """Both files or none, for a kind and a session that takes them: elsewhere the bare base would score unnoticed."""
+    named = [name for name in ADAPTER_FILES if name in card.fields.artefacts]
+    if not named:
+        return
+    if len(named) < len(ADAPTER_FILES):
+        yield Finding("artefacts", f"name {named[0]} alone; an adapter is {' and '.join(ADAPTER_FILES)}")
+    if card.fields.kind not in ADAPTABLE:
+        yield Finding("artefacts", f"the kind {card.fields.kind} takes no adapter")
+    elif card.fields.sessions != ("torch",):
+        yield Finding("sessions", "an adapter runs on torch alone")
+
+
 def _head(card: Card) -> Iterator[Finding]:
     """An embedding head names its outputs itself; they must be the labels that the card explains."""
     path = card.folder / HEAD
@@ -181,14 +249,21 @@ def _weights(card: Card, sums: Mapping[str, Sha256]) -> Iterator[Finding]:
 def _declared_labels(card: Card, folder: Path) -> Iterator[Finding]:
     """A classifier's own label names must be those that the card explains: an unexplained one would be lost."""
     config = folder / "config.json"
-    if card.fields.kind not in ("image-classification", "text-classification") or not config.exists():
+    if card.fields.kind not in ("image-classification", "text-classification") or card.rows:
         return
     try:
-        declared = set(json.loads(config.read_bytes()).get("id2label", {}).values())
-    except (ValueError, AttributeError):
+        declared = set(json.loads(config.read_bytes())["id2label"].values())
+    except (OSError, KeyError):
+        yield Finding("config.json", "names no labels (id2label); give each label of the card its `row`")
+        return
+    except (ValueError, AttributeError, TypeError):
         yield Finding("config.json", "is not a usable JSON object")
         return
     for name in sorted(set(card.fields.labels) - declared):
         yield Finding(f"labels.{name}", "the checkpoint has no such label")
     for name in sorted(declared - set(card.fields.labels)):
         yield Finding(f"labels.{name}", "the checkpoint has this label and the card does not explain it")
+
+
+def _more(absent: list[str]) -> str:
+    return f" and {len(absent) - 1} more" if len(absent) > 1 else ""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from pipelines.cards import Card, CardError
 from pipelines.items import SAMPLE_RATE_HZ, Clip, Failure, Item, Result, Span, Transcript
-from pipelines.scoring import only, prove
+from pipelines.scoring import only, rehearse
 from pipelines.speech.sentences import Word, confidence, sentences
 from pipelines.speech.voice import GATE, unusable, voiced_s
 
@@ -77,8 +77,8 @@ class Whisper:
 
     def warm_up(self) -> None:
         """Sends noise past the voice gate, so that encoder and decoder really run; a few words are enough."""
-        noise = np.random.default_rng(0).normal(0, 0.05, SAMPLE_RATE_HZ).astype(np.float32)
-        prove([self._transcribe(Clip(noise), gated=False, max_new_tokens=8)])
+        noise = Clip(np.random.default_rng(0).normal(0, 0.05, SAMPLE_RATE_HZ).astype(np.float32))
+        rehearse(lambda clips: [self._transcribe(noise, gated=False, max_new_tokens=8) for _ in clips], [noise])
 
     def predict(self, items: Sequence[Item]) -> Sequence[Result]:
         return [self._heard(clip) for clip in only(Clip, items)]

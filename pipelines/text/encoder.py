@@ -37,8 +37,9 @@ Window = tuple[int, ...]
 class Embedder:
     """One encoder in memory; not thread-safe. Weights stored as float16 are computed in float32.
 
-    `folder` holds config.json, model.safetensors and tokenizer.json; `adapter` is a folder that
-    `pipelines.text.adapter` can merge. `threads` 0 leaves torch's setting, which is one for the whole process, alone.
+    `folder` holds config.json, model.safetensors and tokenizer.json; weights that no adapter changes are shared with
+    every other model over the same file. `adapter` is a folder that `pipelines.sessions.adapter` can merge. `threads` 0
+    leaves torch's setting, which is one for the whole process, alone.
     """
 
     def __init__(
@@ -53,12 +54,12 @@ class Embedder:
         from tokenizers import Tokenizer
         from transformers import BertModel
 
-        from pipelines.sessions.pytorch import device_of, load_module
+        from pipelines.sessions.pytorch import device_of, load_shared
 
         self._device = device_of(device)
-        self.module: Any = load_module(BertModel, folder, device=device, threads=threads, add_pooling_layer=False)
+        self.module: Any = load_shared(BertModel, folder, device=device, threads=threads, add_pooling_layer=False)
         if adapter is not None:
-            from pipelines.text.adapter import merged
+            from pipelines.sessions.adapter import merged
 
             self.module = merged(self.module, adapter)
         self.dimensions = int(self.module.config.hidden_size)

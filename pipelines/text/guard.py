@@ -23,7 +23,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from pipelines.cards import Card
 from pipelines.items import Failure, Item, Line, Result, Scores
-from pipelines.scoring import only, prove
+from pipelines.scoring import only, rehearse
 from pipelines.sessions.pytorch import load_module
 from pipelines.text.tokens import length_buckets, neutralised, reserved_strings
 
@@ -59,7 +59,7 @@ class Guard:
     batch: int
 
     def warm_up(self) -> None:
-        prove(self.predict([Line("warm-up")]))
+        rehearse(self.predict, (Line("warm-up"), Line("warm-up " * 8)))
 
     def predict(self, items: Sequence[Item]) -> Sequence[Result]:
         prompts = [self._tokens(line) for line in only(Line, items)]

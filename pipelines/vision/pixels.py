@@ -17,6 +17,8 @@ Pixels = NDArray[np.float32]
 
 WARM_UP_PICTURE = Picture(np.full((360, 640, 3), 127, dtype=np.uint8))
 """The shape that frames come in: workers scale them to at most 640 pixels."""
+WARM_UP_PICTURES = (WARM_UP_PICTURE,) * 8
+"""A full batch: more than eight frames at a time are not faster on a CPU."""
 
 
 def load_preparation(folder: Path) -> Callable[[Sequence[Picture]], Pixels]:

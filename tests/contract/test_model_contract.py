@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.cards import CardError, Kind, Label, Session
+from pipelines.cards import Card, CardError, Kind, Label, Session
 from pipelines.items import Clip, Failure, Item, Line, Picture, Result, Scores, ScreenText, Transcript
 from pipelines.kinds import load
 from pipelines.models import Model
 from pipelines.scoring import ModelUnusable
+from pipelines.sessions.adapter import ADAPTER_FILES
+from tests import tiny_adapters, tiny_speech
 from tests import tiny_checkpoints as tiny
-from tests import tiny_speech
 
 
 def pictures(count: int) -> list[Item]:
@@ -54,17 +55,22 @@ class Case:
     items: Callable[[int], list[Item]]
     result: type[Result]
     labels: dict[str, Label] = field(default_factory=lambda: {"risky": Label(policies=("scam",))})
+    adapted: bool = False
+
+    def card(self, folder: Path) -> Card:
+        artefacts = ADAPTER_FILES if self.adapted else ()
+        return tiny.card_of(self.kind, (self.session,), folder=folder, labels=self.labels, artefacts=artefacts)
 
     def load(self, folder: Path, *, ruined: bool = False) -> Model:
         self.make(folder, ruined=ruined)
-        card = tiny.card_of(self.kind, (self.session,), folder=folder, labels=self.labels)
-        return load(card, folder, device="cpu", threads=1)
+        return load(self.card(folder), folder, device="cpu", threads=1)
 
 
 PROMPTS = {
     "dice": Label(policies=("gambling",), prompts=("a photo of dice", "dice")),
     "nothing": Label(prompts=("a photo of nothing",)),
 }
+NUMBERED = {"risky": Label(policies=("scam",), row=1), "benign": Label(row=0)}
 GUARDED = {name: Label(policies=("violence",)) for name in tiny.GUARD_CATEGORIES}
 
 CASES = {
@@ -73,10 +79,16 @@ CASES = {
     "graph-onnx": Case("image-classification", "onnx", tiny.image_graph, pictures, Scores),
     "clip-torch": Case("zero-shot-image-classification", "torch", tiny.clip, pictures, Scores, PROMPTS),
     "siglip-torch": Case("zero-shot-image-classification", "torch", tiny.siglip, pictures, Scores, PROMPTS),
+    "clip-onnx": Case("zero-shot-image-classification", "onnx", tiny_adapters.clip_graphs, pictures, Scores, PROMPTS),
     "whisper-ctranslate2": Case("whisper", "ctranslate2", tiny_speech.converted_whisper, clips, Transcript, {}),
     "whisper-torch": Case("whisper", "torch", tiny_speech.whisper, clips, Transcript, {}),
     "paddle-onnx": Case("screen-text", "onnx", tiny.screen_reader, banners, ScreenText, {}),
     "xlmr-torch": Case("text-classification", "torch", tiny.text_classifier, lines, Scores),
+    "xlmr-onnx": Case("text-classification", "onnx", tiny_adapters.text_graph, lines, Scores),
+    "xlmr-lora": Case(
+        "text-classification", "torch", tiny_adapters.adapted_text_classifier, lines, Scores, NUMBERED, adapted=True
+    ),
+    "vit-lora": Case("image-classification", "torch", tiny_adapters.adapted_vit, pictures, Scores, adapted=True),
     "bert-head-torch": Case("embedding-head", "torch", tiny.embedding_head, lines, Scores),
     "guard-torch": Case("guard", "torch", tiny.guard, lines, Scores, GUARDED),
 }
@@ -150,9 +162,8 @@ def test_a_session_that_the_card_does_not_list_is_refused(tmp_path: Path) -> Non
 
 
 def test_an_empty_folder_is_told_in_one_line(case: Case, tmp_path: Path) -> None:
-    card = tiny.card_of(case.kind, (case.session,), folder=tmp_path, labels=case.labels)
     with pytest.raises(CardError) as caught:
-        load(card, tmp_path, device="cpu")
+        load(case.card(tmp_path), tmp_path, device="cpu")
     assert "\n" not in str(caught.value)
 
 

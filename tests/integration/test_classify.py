@@ -92,7 +92,7 @@ def test_an_unexpected_failure_counts_and_its_place_is_kept_for_the_quarantine(
         raise ZeroDivisionError("may quote what was said")
 
     manifest = store_segment(storage, "room", chat=["hello"])
-    monkeypatch.setattr("workers.classify.fetch_segment", broken)
+    monkeypatch.setattr("workers.look.fetch_segment", broken)
     with engines.serving(bench.config, lambda: engines.engine(slots())):
         for _ in range(2):
             with pytest.raises(ZeroDivisionError):

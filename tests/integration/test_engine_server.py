@@ -19,8 +19,9 @@ from workers.config import Config
 from workers.engine.address import engine_address
 from workers.engine.batching import Batcher
 from workers.engine.client import EngineClient
-from workers.engine.engine import Engine, Handle
+from workers.engine.engine import Engine
 from workers.engine.errors import CheckpointGone, EngineUnavailable
+from workers.engine.handles import Handle
 from workers.engine.server import AlreadyRunning, EngineServer
 from workers.engine.wire import unpack_reply
 

@@ -45,7 +45,7 @@ def check(chosen: Path | None, as_json: bool) -> None:
         click.echo(settings.model_dump_json())
         return
     click.echo(yaml.safe_dump(settings.model_dump(mode="json"), allow_unicode=True, sort_keys=False), nl=False)
-    click.echo("\n".join(_lexicons(lexicons)))
+    click.echo("\n".join((*_lexicons(lexicons), *_registry(settings))))
     if unseen := _unseen(settings, policies, cards):
         rest = "they rest on speech, chat and on-screen text"
         click.echo(f"# no vision label speaks for: {', '.join(unseen)}; {rest}")
@@ -57,6 +57,24 @@ def _unseen(settings: Config, policies: Policies, cards: Mapping[str, Card]) -> 
     used = [slot.checkpoint for name, slot in settings.slots.items() if name.startswith("vision.")]
     seen = {policy for name in used for label in cards[name].fields.labels.values() for policy in label.policies}
     return [policy for policy in policies.policies if policy not in seen]
+
+
+def _registry(settings: Config) -> Iterator[str]:
+    """Where the registry of checkpoints overrules these settings. A store that is not configured is not asked."""
+    if settings.store.endpoint_url is None and settings.store.access_key is None:
+        return
+    from workers.cli.slots import slot_lines
+    from workers.registry.store import RegistryError, read_state
+    from workers.storage import Storage, StorageError
+
+    try:
+        registry = read_state(Storage(settings.store, patient=False)).registry
+    except (RegistryError, StorageError) as error:
+        yield f"# registry: not read ({error}); it may overrule these slots"
+        return
+    if registry is not None:
+        configured = {name: slot.checkpoint for name, slot in settings.slots.items()}
+        yield from (f"# registry: {line}" for line in slot_lines(configured, registry))
 
 
 def _lexicons(files: Sequence[LexiconFile]) -> Iterator[str]:

@@ -20,16 +20,18 @@ def engine(chosen: Path | None, for_workers: bool, log_level: str) -> None:
     """Load every slot's checkpoint once and answer the workers of this host."""
     from pipelines.cards import CardError
     from pipelines.checkpoints import CheckpointError
-    from workers.engine.engine import Engine
     from workers.engine.errors import EngineBroken
     from workers.engine.server import AlreadyRunning, EngineServer
+    from workers.engine.watching import Watcher
     from workers.logs import set_up_logging
+    from workers.storage import StorageError
 
     settings = configured(chosen)
     set_up_logging(log_level)
     linger_s = settings.engine.linger_s if for_workers else None
     try:
-        server = EngineServer(lambda report: Engine.load(settings, report=report), settings, linger_s=linger_s)
+        watcher = Watcher(settings)
+        server = EngineServer(watcher.load, settings, linger_s=linger_s, watcher=watcher)
         for number in (signal.SIGTERM, signal.SIGINT):
             # From a thread: within the handler, a second signal would wait for the event's lock for ever.
             signal.signal(number, lambda *_: threading.Thread(target=server.stop).start())
@@ -39,5 +41,5 @@ def engine(chosen: Path | None, for_workers: bool, log_level: str) -> None:
             raise CommandError(f"another engine serves {error}") from None
     except EngineBroken as error:
         raise CommandError(f"the engine ended: {error}") from None
-    except (CardError, CheckpointError, ValueError, OSError) as error:
+    except (CardError, CheckpointError, StorageError, ValueError, OSError) as error:
         raise CommandError(f"the engine cannot start: {error}") from None

@@ -24,7 +24,7 @@ COMMANDS = {
     "enqueue": ("workers.cli.enqueue", "Queue ready-made segment manifests."),
     "review": ("workers.cli.review", "Look at a stream again, deeply, and say what live had missed."),
     "rescan": ("workers.cli.rescan", "Look again at recorded segments; status, pause, diff, apply … of such runs."),
-    "models": ("workers.cli.models", "Checkpoints: list, show, pull, verify, train."),
+    "models": ("workers.cli.models", "Checkpoints: get, check, compare and train them, move them in and out of slots."),
     "verdicts": ("workers.cli.verdicts", "Read results: show, query, compact."),
     "quarantine": ("workers.cli.quarantine", "What keeps failing."),
     "status": ("workers.cli.status", "Lanes, workers, engine, slots: one screen."),

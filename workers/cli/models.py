@@ -16,12 +16,23 @@ from workers.cli.config import configured
 from workers.cli.main import CommandError
 from workers.config import Config
 
-LATER = {"train": ("workers.cli.train", "Train the part of a checkpoint that is ours: the text head.")}
-"""Subcommand -> (module with a click command of the same name, its one-line help), imported when called."""
+LATER = {
+    "eval": ("workers.cli.evaluate:evaluate", "Hold a checkpoint against the active one; refuse what is worse."),
+    "compare": ("workers.cli.compare:compare", "Where two checkpoints disagree, and what each costs."),
+    "shadow": ("workers.cli.moves:shadow", "Score beside the active checkpoint, used for nothing."),
+    "canary": ("workers.cli.moves:canary", "Use a checkpoint for a stable share of the streams."),
+    "promote": ("workers.cli.moves:promote", "Make a checkpoint the active one of its slot."),
+    "rollback": ("workers.cli.moves:rollback", "Make the one before the active one again."),
+    "clear": ("workers.cli.moves:clear", "Drop a slot's shadow and canary."),
+    "slots": ("workers.cli.slots:slots", "Which checkpoint fills which slot."),
+    "history": ("workers.cli.slots:history", "Who moved which checkpoint when, and why."),
+    "train": ("workers.cli.train:train", "Train the part of a checkpoint that is ours: the text head."),
+}
+"""Subcommand -> (module and its click command, one-line help), imported when called."""
 
 
 class ModelCommands(click.Group):
-    """Training brings scikit-learn and torch along, so its module waits until it is asked for."""
+    """Training and comparing bring scikit-learn and torch along, so modules wait until they are asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*super().list_commands(ctx), *LATER]
@@ -31,7 +42,8 @@ class ModelCommands(click.Group):
             return super().get_command(ctx, cmd_name)
         from importlib import import_module
 
-        command = getattr(import_module(LATER[cmd_name][0]), cmd_name)
+        module, _, attribute = LATER[cmd_name][0].partition(":")
+        command = getattr(import_module(module), attribute)
         assert isinstance(command, click.Command)
         return command
 
@@ -43,7 +55,7 @@ class ModelCommands(click.Group):
 
 @click.group(cls=ModelCommands)
 def models() -> None:
-    """Checkpoints: list, show, pull, verify, train."""
+    """Checkpoints: get, check, compare and train them, and move them in and out of slots."""
 
 
 @models.command(name="list")

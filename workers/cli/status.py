@@ -13,15 +13,17 @@ import click
 from workers.cli.config import configured
 from workers.cli.following import span
 from workers.cli.main import CommandError
+from workers.cli.slots import slot_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from workers.config import Config
+    from workers.engine.reported import Engine
     from workers.lexicons import Standing
     from workers.recent import Summary
     from workers.runs.run import Progress
-    from workers.status import Engine, Lane, Status, Worker
+    from workers.status import Lane, Status, Worker
 
 EVERY_S = 2.0
 
@@ -56,11 +58,8 @@ def screen(found: Status) -> Iterator[str]:
     yield from _rows("worker", None if found.workers is None else [_worker(one) for one in found.workers])
     yield from _rows("engine", None if found.engines is None else [_engine(one) for one in found.engines])
     for engine in found.engines or ():
-        for name, slot in engine.slots.items():
-            yield (
-                f"{'  slot':<8} {name}: {slot.checkpoint.id}@{slot.checkpoint.digest[:12]} {slot.checkpoint.session}, "
-                f"{slot.items} items in {slot.batches} batches, {slot.failed} failed, {slot.waiting} waiting"
-            )
+        yield from _slots(engine)
+    yield from _registry(found)
     yield from _rows("lexicons", None if found.lexicons is None else list(_lexicons(found.lexicons)))
     yield from _runs(found)
     yield from _recent(found.recent) if found.broker.answers else _rows("recent", None)
@@ -118,6 +117,33 @@ def _engine(engine: Engine) -> str:
     ready = "ready" if engine.ready else f"NOT READY {engine.progress}".rstrip()
     attached = _number(engine.attached)
     return f"{engine.host}  {ready}, {engine.device}, {memory}, pid {_number(engine.pid)}, {attached} attached"
+
+
+def _slots(engine: Engine) -> Iterator[str]:
+    """What fills each slot of an engine, what is tried beside, and what is not as the registry says."""
+    for name, active in engine.slots.items():
+        roles = (("", active), (" canary", engine.canary.get(name)), (" shadow", engine.shadow.get(name)))
+        for role, slot in roles:
+            if slot is None:
+                continue
+            share = f" of {engine.shares.get(name, 0):g} % of streams" if role == " canary" else ""
+            ref = slot.checkpoint
+            yield (
+                f"{'  slot':<8} {name}{role}{share}: {ref.id}@{ref.digest[:12]} {ref.session}, "
+                f"{slot.items} items in {slot.batches} batches, {slot.failed} failed, {slot.waiting} waiting"
+            )
+    for name, problem in engine.problems.items():
+        yield f"{'  slot':<8} {name} IS NOT AS THE REGISTRY SAYS: {problem}"
+
+
+def _registry(found: Status) -> Iterator[str]:
+    """Nothing as long as nobody ever moved a checkpoint."""
+    if found.registry_problem and found.store.answers:
+        yield f"registry NOT READ: {found.registry_problem}"
+    if found.registry is not None:
+        yield from (f"registry {line}" for line in slot_lines(found.configured, found.registry))
+        behind = [one for one in found.engines or () if one.registry not in (None, found.registry.version)]
+        yield from (f"registry {one.host} still serves version {one.registry}" for one in behind)
 
 
 def _lexicons(standing: Sequence[Standing]) -> Iterator[str]:

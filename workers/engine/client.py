@@ -11,15 +11,32 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import Self
 
 from pipelines.items import CheckpointRef, Item, Result
 from pipelines.manifest import Profile
-from pipelines.models import DeadlinePassed, Models
+from pipelines.models import DeadlinePassed
+from pipelines.strict import Sha256
 from workers.config import Config
 from workers.engine.address import engine_address, engine_key
 from workers.engine.errors import CheckpointGone, EngineUnavailable
 from workers.engine.sockets import KeyRefused, connect, set_patience
-from workers.engine.wire import Ask, EngineStatus, Hello, Quiet, Refusal, WireError, pack_request, unpack_reply
+from workers.engine.waiting import SHADOW
+from workers.engine.wire import (
+    Ask,
+    End,
+    EngineStatus,
+    Given,
+    Hello,
+    Quiet,
+    Refusal,
+    Reply,
+    Start,
+    WireError,
+    pack_request,
+    unpack_reply,
+)
 
 RETRY_S = 0.2
 STATUS_S = 5.0
@@ -66,18 +83,48 @@ class EngineClient:
                 raise EngineUnavailable(f"the engine at {self._address} is not ready: {doing}")
             time.sleep(RETRY_S)
 
-    def models(self, stream_id: str, *, lane: str, deadline: float, profile: Profile = "live") -> Models:
-        """The models of one segment, whose asks end at the deadline (`time.monotonic`'s clock).
+    def models(
+        self,
+        stream_id: str,
+        *,
+        lane: str,
+        deadline: float,
+        profile: Profile = "live",
+        digests: Mapping[str, Sha256] | None = None,
+    ) -> RemoteModels:
+        """The models of one segment, whose asks end at the deadline (`time.monotonic`'s clock). To be closed.
 
+        `digests`: the checkpoints that a run was planned with; it is given those that are loaded.
         Waits for an engine that is not ready, but for no more than half of the time that is left: a segment
         that began with less would end as "deadline" for what was the engine's absence. It is put back instead
         (`EngineUnavailable`).
         """
-        del stream_id
-        status = self.wait_until_ready((deadline - time.monotonic()) / 2)
-        slots = {**status.slots, **status.deep} if profile == "deep" else status.slots
-        checkpoints = {name: slot.checkpoint for name, slot in slots.items()}
-        return _RemoteModels(self, checkpoints, lane, deadline)
+        patience = time.monotonic() + (deadline - time.monotonic()) / 2
+        start = Start(stream_id=stream_id, profile=profile, digests=None if digests is None else dict(digests))
+        while True:
+            try:
+                return RemoteModels(self, self._started(start, patience, deadline), lane, deadline)
+            except EngineAway as away:
+                if time.monotonic() > patience:
+                    raise EngineUnavailable(f"the engine at {self._address} is not ready: {away}") from None
+                time.sleep(RETRY_S)
+
+    def _started(self, start: Start, patience: float, deadline: float) -> Given:
+        request = start.model_copy(update={"remaining_s": max(0.0, deadline - time.monotonic())})
+        try:
+            reply = self._exchange(pack_request(request), patience)
+        except (OSError, EOFError, WireError, DeadlinePassed):
+            raise EngineAway("not answering") from None
+        if isinstance(reply, Refusal) and reply.reason == "loading":
+            raise EngineAway(reply.detail)
+        if not isinstance(reply, Given):
+            raise EngineAway("it gave no checkpoints")
+        return reply
+
+    def end(self, lease: int) -> None:
+        """Tells the engine that a segment is over; one that is away has forgotten it anyway."""
+        with suppress(OSError, EOFError, WireError, DeadlinePassed, EngineUnavailable):
+            self._exchange(pack_request(End(lease=lease)), time.monotonic() + GRACE_S)
 
     def ask(self, head: Ask, items: Sequence[Item], deadline: float) -> Sequence[Result]:
         """Results in order, from the engine that answers now.
@@ -106,7 +153,7 @@ class EngineClient:
         for connection in idle:
             connection.close()
 
-    def _exchange(self, request: bytes, deadline: float) -> Refusal | EngineStatus | Sequence[Result]:
+    def _exchange(self, request: bytes, deadline: float) -> Reply:
         """One request and its reply. A connection whose reply was not waited for is closed, never reused."""
         patience_s = max(0.0, deadline - time.monotonic()) + GRACE_S
         connection = self._connection(patience_s)
@@ -135,29 +182,49 @@ class EngineClient:
             raise EngineUnavailable(f"the engine at {self._address} refused our key") from None
 
 
-class _RemoteModels:
-    """The `Models` of one segment, asked over the socket; its stages ask side by side.
+class RemoteModels:
+    """The `Models` of one segment, asked over the socket; its stages ask side by side. Closed, it frees them.
 
     When the engine dies, the next one is asked again until the deadline. If that passes and the engine had been
     away at any time of this segment, its absence may be why: the segment is put back (`EngineUnavailable`)
     instead of keeping a "deadline" for ever.
     """
 
-    def __init__(
-        self, client: EngineClient, checkpoints: Mapping[str, CheckpointRef], lane: str, deadline: float
-    ) -> None:
+    def __init__(self, client: EngineClient, given: Given, lane: str, deadline: float) -> None:
         self._client = client
-        self._checkpoints = checkpoints
+        self._given = given
         self._lane = lane
         self._deadline = deadline
         self._away = False
 
     @property
     def checkpoints(self) -> Mapping[str, CheckpointRef]:
-        return self._checkpoints
+        return self._given.checkpoints
+
+    @property
+    def shadows(self) -> Mapping[str, CheckpointRef]:
+        """Slot to the checkpoint that may be asked beside."""
+        return self._given.shadows
+
+    def ask_shadow(self, slot: str, items: Sequence[Item]) -> Sequence[Result]:
+        """As `ask`, of the shadow, tried once and behind everybody else; raises what `EngineClient.ask` does."""
+        head = Ask(slot=slot, digest=self.shadows[slot].digest, lane=SHADOW, remaining_s=None, lease=self._given.lease)
+        return self._client.ask(head, items, self._deadline)
+
+    def close(self) -> None:
+        self._client.end(self._given.lease)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
 
     def ask(self, slot: str, items: Sequence[Item]) -> Sequence[Result]:
-        head = Ask(slot=slot, digest=self._checkpoints[slot].digest, lane=self._lane, remaining_s=None)
+        digest = self.checkpoints[slot].digest
+        head = Ask(slot=slot, digest=digest, lane=self._lane, remaining_s=None, lease=self._given.lease)
         try:
             while (remaining := self._deadline - time.monotonic()) > 0:
                 try:
@@ -172,8 +239,8 @@ class _RemoteModels:
             raise
 
 
-def _results(reply: EngineStatus | Sequence[Result], asked: int) -> Sequence[Result]:
-    if isinstance(reply, EngineStatus) or len(reply) != asked:
+def _results(reply: EngineStatus | Given | Sequence[Result], asked: int) -> Sequence[Result]:
+    if isinstance(reply, EngineStatus | Given) or len(reply) != asked:
         raise WireError("the answer does not fit the question")
     return reply
 

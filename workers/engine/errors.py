@@ -15,5 +15,9 @@ class CheckpointGone(Exception):
     """The checkpoint that this segment started with is no longer loaded: start the segment again."""
 
 
+class EnginePaused(Exception):
+    """No segment may start just now: an old checkpoint is freed before the next one is loaded."""
+
+
 class UnknownSlot(KeyError):
     """No model fills this slot here."""

@@ -19,21 +19,27 @@ from pathlib import Path
 import psutil
 
 from pipelines.items import Item, Result
-from pipelines.manifest import Profile
 from pipelines.models import DeadlinePassed
 from workers.config import Config
 from workers.engine.address import Address, engine_address, engine_key
 from workers.engine.engine import Engine
-from workers.engine.errors import CheckpointGone, EngineBroken, UnknownSlot
+from workers.engine.errors import CheckpointGone, EngineBroken, EnginePaused, UnknownSlot
+from workers.engine.handles import Wish
+from workers.engine.said import said_of
 from workers.engine.sockets import KeyRefused, admit, hang_up, listen
+from workers.engine.watching import Standing, Watcher
 from workers.engine.wire import (
     Ask,
+    End,
     EngineStatus,
+    Given,
     Hello,
     Quiet,
     Refusal,
-    SlotStatus,
+    Reply,
+    Start,
     WireError,
+    deadline_in,
     pack_reply,
     unpack_request,
 )
@@ -51,18 +57,24 @@ class AlreadyRunning(Exception):
 class EngineServer:
     """Serves one engine until `stop`, or until its last attached worker has been gone for `linger_s`.
 
-    It also ends when a model is of no use any more, so that whoever keeps it running starts a new one: its
-    callers wait for that one and ask again.
+    `watcher` has it serve what the registry says from then on. It also ends when a model is of no use any more, so
+    that whoever keeps it running starts a new one: its callers wait for that one and ask again.
     """
 
     def __init__(
-        self, load: Callable[[Callable[[str], None]], Engine], config: Config, *, linger_s: float | None = None
+        self,
+        load: Callable[[Callable[[str], None]], Engine],
+        config: Config,
+        *,
+        linger_s: float | None = None,
+        watcher: Watcher | None = None,
     ) -> None:
         self._load = load
         self._device = config.engine.device
         self._address = engine_address(config)
         self._key = engine_key(config, self._address)
         self._linger_s = linger_s
+        self._watcher = watcher
         self._stuck_s = config.engine.stuck_s
         self._engine: Engine | None = None
         self._progress = "starting"
@@ -94,6 +106,8 @@ class EngineServer:
             raise self._failure
 
     def _close_models(self) -> None:
+        if self._watcher is not None:
+            self._watcher.stop()
         if self._engine is None:
             return
         closing = threading.Thread(target=self._engine.close, name="close", daemon=True)
@@ -121,6 +135,8 @@ class EngineServer:
             self._stopping.set()
             return
         self._engine = engine
+        if self._watcher is not None:
+            self._watcher.start(engine)
         self._report("ready")
 
     def _report(self, line: str) -> None:
@@ -144,6 +160,9 @@ class EngineServer:
             os._exit(STUCK_EXIT_CODE)  # nothing interrupts a model, and an orderly end would wait for it
 
     def _end_when_broken(self) -> None:
+        if self._watcher is not None and self._watcher.failure is not None:
+            self._failure = self._watcher.failure
+            self._stopping.set()
         if self._engine is not None and (slot := self._engine.broken_slot()):
             self._failure = EngineBroken(f"{slot} fails every batch")
             self._stopping.set()
@@ -174,7 +193,7 @@ class EngineServer:
         finally:
             self._detach(connection)
 
-    def _answer(self, message: bytes, caller: int) -> Refusal | EngineStatus | Sequence[Result]:
+    def _answer(self, message: bytes, caller: int) -> Reply:
         try:
             head, items = unpack_request(message)
         except WireError as error:
@@ -185,6 +204,12 @@ class EngineServer:
                     with self._lock:
                         self._attached.add(caller)
                 return self._status()
+            case Start():
+                return self._begun(head)
+            case End():
+                if self._engine is not None:
+                    self._engine.end(head.lease)
+                return ()
             case Ask():
                 return self._asked(head, items)
             case Quiet():
@@ -192,13 +217,27 @@ class EngineServer:
                     self._engine.wait_quiet(head.within_s)
                 return ()
 
+    def _begun(self, head: Start) -> Refusal | Given:
+        """A broken engine begins nothing: the next one does."""
+        engine = self._engine
+        if engine is None:
+            return Refusal(reason="loading", detail=self._progress)
+        if (broken := engine.broken_slot()) is not None:
+            return Refusal(reason="loading", detail=f"{broken} fails every batch")
+        try:
+            wish = Wish(head.stream_id, head.profile, head.digests)
+            lease = engine.start(wish, deadline=deadline_in(head.remaining_s))
+            return Given(lease=lease.number, checkpoints=lease.checkpoints, shadows=lease.shadows)
+        except EnginePaused as paused:
+            return Refusal(reason="loading", detail=str(paused))
+
     def _asked(self, head: Ask, items: Sequence[Item]) -> Refusal | Sequence[Result]:
         engine = self._engine
         if engine is None:
             return Refusal(reason="loading", detail=self._progress)
-        deadline = None if head.remaining_s is None else time.monotonic() + head.remaining_s
+        deadline = deadline_in(head.remaining_s)
         try:
-            results = engine.ask(head.slot, head.digest, items, lane=head.lane, deadline=deadline)
+            results = engine.ask(head.slot, head.digest, items, lane=head.lane, deadline=deadline, lease=head.lease)
             # Failures of a broken model say nothing of the items: the next engine is asked.
             return results if engine.broken_slot() is None else Refusal(reason="stopping")
         except DeadlinePassed:
@@ -220,8 +259,7 @@ class EngineServer:
     def _status(self) -> EngineStatus:
         engine = self._engine
         broken = engine.broken_slot() if engine is not None else None
-        slots = _slots(engine, "live") if engine is not None else {}
-        deep = _slots(engine, "deep") if engine is not None else {}
+        standing = self._watcher.standing() if self._watcher is not None else Standing()
         return EngineStatus(
             ready=engine is not None and broken is None,
             pid=os.getpid(),
@@ -230,8 +268,9 @@ class EngineServer:
             uptime_s=round(time.monotonic() - self._started, 1),
             attached=len(self._attached),
             progress=self._progress if broken is None else f"{broken} fails every batch",
-            slots=slots,
-            deep={name: slot for name, slot in deep.items() if slot.checkpoint != slots[name].checkpoint},
+            registry=standing.version,
+            problems=dict(standing.problems),
+            **(said_of(engine.places) if engine is not None else {}),
         )
 
 
@@ -250,23 +289,6 @@ def sole_engine(address: Address) -> Iterator[None]:
             raise AlreadyRunning(address) from None
         Path(address).unlink(missing_ok=True)
         yield
-
-
-def _slots(engine: Engine, profile: Profile) -> dict[str, SlotStatus]:
-    counts = engine.counts(profile)
-    return {
-        name: SlotStatus(
-            checkpoint=ref,
-            batches=counts[name].batches,
-            items=counts[name].items,
-            failed=counts[name].failed,
-            waiting=counts[name].waiting,
-            busy_s=round(counts[name].busy_s, 3),
-            bulk_items=counts[name].bulk_items,
-            bulk_busy_s=round(counts[name].bulk_busy_s, 3),
-        )
-        for name, ref in engine.checkpoints_of(profile).items()
-    }
 
 
 def _listen(address: Address) -> Listener:

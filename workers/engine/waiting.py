@@ -11,6 +11,10 @@ from pipelines.items import Item, Result
 from workers.engine.sharing import Turn
 from workers.lanes import LANES
 
+SHADOW = "shadow"
+"""Where questions to shadows wait: behind everything that somebody needs."""
+RANKS = (*LANES, SHADOW)
+
 Queues = Sequence[deque["Request"]]
 Place = tuple["Request", int]
 """An item of a request, by its index."""
@@ -18,7 +22,7 @@ Place = tuple["Request", int]
 
 def rank_of(lane: str) -> int:
     """0 is live; what is no lane known here comes last."""
-    return next((rank for rank, known in enumerate(LANES) if known == lane), len(LANES) - 1)
+    return next((rank for rank, known in enumerate(RANKS) if known == lane), len(RANKS) - 1)
 
 
 @dataclass(slots=True, eq=False)
@@ -56,7 +60,7 @@ class Waiting:
     """The queues of one model, most urgent first."""
 
     def __init__(self) -> None:
-        self._lanes: tuple[deque[Request], ...] = tuple(deque() for _ in LANES)
+        self._lanes: tuple[deque[Request], ...] = tuple(deque() for _ in RANKS)
         self.live: Queues = self._lanes[:1]
         self.bulk: Queues = self._lanes[1:]
 

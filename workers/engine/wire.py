@@ -5,6 +5,7 @@ One request, one reply, in turn, on one connection of `multiprocessing.connectio
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -13,7 +14,8 @@ import numpy as np
 from pydantic import Field, TypeAdapter
 
 from pipelines.items import CheckpointRef, Clip, Failure, Item, Line, Picture, Result, Scores, ScreenText, Transcript
-from pipelines.strict import Strict
+from pipelines.manifest import Profile
+from pipelines.strict import Sha256, Strict
 
 MAX_MESSAGE_BYTES = 512 * 1024 * 1024
 
@@ -29,6 +31,23 @@ class Hello(Strict):
     attach: bool = False
 
 
+class Start(Strict):
+    """A segment starts: which checkpoints are its own? `digests`: those that its run was planned with, by slot."""
+
+    op: Literal["start"] = "start"
+    stream_id: str
+    profile: Profile = "live"
+    digests: dict[str, Sha256] | None = None
+    remaining_s: float | None = None
+
+
+class End(Strict):
+    """The segment asks no more."""
+
+    op: Literal["end"] = "end"
+    lease: int
+
+
 class Ask(Strict):
     """The items travel beside this head."""
 
@@ -37,6 +56,7 @@ class Ask(Strict):
     digest: str
     lane: str
     remaining_s: float | None = Field(description="until the deadline; clocks of two processes are never compared")
+    lease: int | None = Field(default=None, description="the segment that asks")
 
 
 class Quiet(Strict):
@@ -46,7 +66,7 @@ class Quiet(Strict):
     within_s: float = Field(ge=0, le=600)
 
 
-Head = Hello | Ask | Quiet
+Head = Hello | Start | End | Ask | Quiet
 Request = Annotated[Head, Field(discriminator="op")]
 _REQUEST: TypeAdapter[Head] = TypeAdapter(Request)
 
@@ -56,6 +76,14 @@ RefusalReason = Literal["loading", "deadline", "checkpoint_gone", "unknown_slot"
 class Refusal(Strict):
     reason: RefusalReason
     detail: str = ""
+
+
+class Given(Strict):
+    """A segment's checkpoints from its start to its end, and those that are asked beside."""
+
+    lease: int
+    checkpoints: dict[str, CheckpointRef]
+    shadows: dict[str, CheckpointRef] = {}
 
 
 class SlotStatus(Strict):
@@ -72,7 +100,8 @@ class SlotStatus(Strict):
 class EngineStatus(Strict):
     """What an engine says of itself. `progress` is the last line of its loading.
 
-    `deep`: the slots where deep reviews ask another checkpoint.
+    `deep`: the slots where deep reviews ask another checkpoint; `canary`, `shadow` and `kept` likewise.
+    `registry` is the version of the registry that it serves, as far as `problems` (slot -> why not) let it.
     """
 
     ready: bool
@@ -84,6 +113,12 @@ class EngineStatus(Strict):
     progress: str = ""
     slots: dict[str, SlotStatus] = {}
     deep: dict[str, SlotStatus] = {}
+    canary: dict[str, SlotStatus] = {}
+    shadow: dict[str, SlotStatus] = {}
+    kept: dict[str, SlotStatus] = {}
+    shares: dict[str, float] = {}
+    registry: int | None = None
+    problems: dict[str, str] = {}
 
 
 _RESULT: Mapping[str, type[Scores] | type[Transcript] | type[ScreenText] | type[Failure]] = {
@@ -93,6 +128,11 @@ _RESULT: Mapping[str, type[Scores] | type[Transcript] | type[ScreenText] | type[
     "failure": Failure,
 }
 _RESULT_NAMES = {kind: name for name, kind in _RESULT.items()}
+
+
+def deadline_in(remaining_s: float | None) -> float | None:
+    """On `time.monotonic`'s clock of this process."""
+    return None if remaining_s is None else time.monotonic() + remaining_s
 
 
 def pack_request(head: Head, items: Sequence[Item] = ()) -> bytes:
@@ -108,23 +148,30 @@ def unpack_request(message: bytes) -> tuple[Head, Sequence[Item]]:
         raise WireError(type(error).__name__) from None
 
 
-def pack_reply(reply: Refusal | EngineStatus | Sequence[Result]) -> bytes:
+Reply = Refusal | EngineStatus | Given | Sequence[Result]
+
+
+def pack_reply(reply: Reply) -> bytes:
     match reply:
         case Refusal():
             return _packed({"refusal": reply.model_dump()})
         case EngineStatus():
             return _packed({"status": reply.model_dump()})
+        case Given():
+            return _packed({"given": reply.model_dump()})
         case _:
             return _packed({"results": [[_RESULT_NAMES[type(result)], result.model_dump()] for result in reply]})
 
 
-def unpack_reply(message: bytes) -> Refusal | EngineStatus | Sequence[Result]:
+def unpack_reply(message: bytes) -> Reply:
     try:
         content = _unpacked(message)
         if "refusal" in content:
             return Refusal.model_validate(content["refusal"])
         if "status" in content:
             return EngineStatus.model_validate(content["status"])
+        if "given" in content:
+            return Given.model_validate(content["given"])
         return [_RESULT[name].model_validate(fields) for name, fields in content["results"]]
     except (KeyError, TypeError, ValueError) as error:
         raise WireError(type(error).__name__) from None

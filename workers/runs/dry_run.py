@@ -30,6 +30,7 @@ from workers.runs.planning import CONCLUDE_S, RescanOrder, Tally, left_out, plan
 from workers.runs.reexamination import PUT_BACK, outcome_of
 from workers.runs.run import BATCH_SEGMENTS, CHANGE_KINDS, Change, ChangeKind, Estimate, Item, Outcome, Plan
 from workers.runs.selection import Say, chosen, silent, why_nothing
+from workers.runs.served import loaded_digests
 from workers.storage import ObjectMissing, Storage
 
 RUN: Final = "rescan-dry-run"
@@ -223,8 +224,8 @@ def _no_engine(plan: Plan, bench: Bench) -> str | None:
         return "no engine answers here"
     if not status.ready:
         return "the engine is not ready"
-    served = {slot: one.checkpoint.digest for slot, one in status.slots.items()}
-    others = [slot for slot, digest in plan.served.items() if served.get(slot) != digest]
+    said = status.model_dump()
+    others = [slot for slot, digest in plan.served.items() if digest not in loaded_digests(said, slot)]
     return (
         f"the engine serves another checkpoint of {', '.join(others)} than the configuration says" if others else None
     )

@@ -124,8 +124,14 @@ def outcome_of(plan: Plan, item: Item, bench: Bench, *, last: bool) -> Outcome:
     except (RecordError, ObjectMissing):
         return Outcome()  # concluding the batch names it
     deadline = time.monotonic() + bench.config.bulk_deadline_s
-    models = bench.engine.models(source.stream_id, lane=plan.lane, deadline=deadline, profile=plan.profile)
-    check_checkpoints(plan, models)
+    with bench.engine.models(
+        source.stream_id, lane=plan.lane, deadline=deadline, profile=plan.profile, digests=plan.served
+    ) as models:
+        check_checkpoints(plan, models)
+        return _asked(plan, item, source, models, bench, last=last)
+
+
+def _asked(plan: Plan, item: Item, source: Record, models: Models, bench: Bench, *, last: bool) -> Outcome:
     lexicon = lexicon_of(plan, bench)
     settings = bench.config.examination.for_profile(plan.profile)
     bench.engine.wait_quiet(QUIET_S)

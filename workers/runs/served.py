@@ -19,18 +19,25 @@ def waits_for_checkpoints(plan: Plan, client: redis.Redis) -> str:
     """What the run waits for, in one line; empty when an engine serves it, or none has lately said what it serves."""
     if not plan.served:
         return ""
-    engines = [_served(beat, plan.profile) for beat in _beats(client)]
-    lacking = [_lacking(plan, served) for served in engines]
+    lacking = [_lacking(plan, beat) for beat in _beats(client)]
     return min(lacking, key=len) if lacking and all(lacking) else ""
 
 
-def _lacking(plan: Plan, served: Mapping[str, str]) -> str:
-    wrong = sorted(slot for slot, digest in plan.served.items() if served.get(slot) != digest)
+def _lacking(plan: Plan, beat: Mapping[str, Any]) -> str:
+    wrong = sorted(slot for slot, digest in plan.served.items() if digest not in loaded_digests(beat, slot))
     if not wrong:
         return ""
+    served = _served(beat, plan.profile)
     has = ", ".join(f"{slot} {served[slot][:SHOWN]}" if slot in served else f"no {slot}" for slot in wrong)
     wants = ", ".join(f"{slot} {plan.checkpoints[slot][:SHOWN]}" for slot in wrong)
     return f"waiting: the engine serves {has}; the plan wants {wants}"
+
+
+def loaded_digests(status: Mapping[str, Any], slot: str) -> frozenset[str]:
+    """The digests of a slot that an engine would give a run that names them, whatever they are to the slot."""
+    roles = ("slots", "deep", "canary", "shadow", "kept")
+    found = (status.get(role, {}).get(slot) for role in roles)
+    return frozenset(str(one.get("checkpoint", {}).get("digest", "")) for one in found if one)
 
 
 def _served(beat: Mapping[str, Any], profile: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What would look at a segment today: digests of the configured slots, without loading a model, and the lexicon."""
+"""What would look at a segment today: digests of the slots' checkpoints, without loading one, and the lexicon."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from pipelines.checkpoints.state import standing
 from pipelines.checkpoints.verification import pins
 from pipelines.strict import Sha256
 from pipelines.text.lexicon import Lexicon, LexiconError, read_lexicons
+from workers.registry.store import RegistryError, read_state
 from workers.runs.store import RunError
+from workers.storage import Storage
 
 if TYPE_CHECKING:
     from workers.config import Config
@@ -22,11 +24,15 @@ if TYPE_CHECKING:
 def todays_digests(config: Config, *, deep: bool = False) -> Mapping[str, Sha256]:
     """Slot -> digest that the engine of this configuration has; `deep`: of the slots that deep reviews ask another of.
 
-    A card that pins its files says it by itself; of another, the folder on this machine is hashed, or else the
-    engine that answers here is asked. `RunError` when none of them knows.
+    Where the registry names a slot's checkpoint, it says so; a canary is no run's. Of the others a card that pins its
+    files says it by itself; else the folder on this machine is hashed, or the engine that answers here is asked.
+    `RunError` when none of them knows.
     """
     fillings = {name: slot.deep if deep else slot for name, slot in config.slots.items()}
-    wanted = {name: filling.checkpoint for name, filling in fillings.items() if filling is not None}
+    moved = {} if deep else _moved(config)
+    wanted = {
+        name: filling.checkpoint for name, filling in fillings.items() if filling is not None and name not in moved
+    }
     try:
         cards = read_cards(config.cards_directory)
         lock = Lock(config.cards_directory / LOCK_FILE)
@@ -39,7 +45,8 @@ def todays_digests(config: Config, *, deep: bool = False) -> Mapping[str, Sha256
         if slot not in served:
             name = wanted[slot]
             raise RunError(f"slot {slot}: the digest of {name} is not known here; `liverisk models pull {name}`")
-    return {slot: found.get(slot) or served[slot] for slot in wanted}
+    known = {slot: found.get(slot) or served[slot] for slot in wanted} | moved
+    return {slot: known[slot] for slot in fillings if slot in known}
 
 
 def todays_lexicon(config: Config) -> Lexicon:
@@ -48,6 +55,16 @@ def todays_lexicon(config: Config) -> Lexicon:
         return read_lexicons(config.lexicons_directory, today=datetime.now(UTC).date())
     except LexiconError as error:
         raise RunError(f"lexicons: {error}") from None
+
+
+def _moved(config: Config) -> dict[str, Sha256]:
+    """Slot -> digest of its active checkpoint, of the slots that the registry names."""
+    try:
+        registry = read_state(Storage(config.store)).registry
+    except RegistryError as error:
+        raise RunError(str(error)) from None
+    filled = registry.slots.items() if registry else ()
+    return {slot: filling.active.digest for slot, filling in filled if slot in config.slots}
 
 
 def _digest(card: Card, config: Config, lock: Lock) -> Sha256 | None:

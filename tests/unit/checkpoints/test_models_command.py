@@ -59,7 +59,7 @@ def test_show_prints_the_card(settings: Path, cards: Cards) -> None:
     cards.card()
     shown = run(settings, "show", "tiny").stdout
     assert "state: not pulled" in shown
-    assert shown.endswith("# tiny\n")
+    assert "\n# tiny\n" in shown
 
 
 def test_show_of_an_unknown_checkpoint_finds_nothing(settings: Path) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from pipelines.checkpoints import CheckpointError, Lock, ensure, verify
+from pipelines.checkpoints.verification import slot_findings, unspoken
+from pipelines.sessions.adapter import ADAPTER_FILES
 from tests.checkpoints import FILES, Cards, pins, write_files
 
 
@@ -151,3 +153,79 @@ def test_a_head_that_names_no_labels_is_refused(cards: Cards, models: Path) -> N
     write_files(card.folder, {"head.safetensors": b"\x02\0\0\0\0\0\0\0{}"})
     with pytest.raises(CheckpointError, match=r"head\.safetensors: is not a safetensors file that names its labels"):
         ensure(card, models)
+
+
+def test_a_checkpoint_that_names_no_labels_is_refused(cards: Cards, models: Path) -> None:
+    files = {**FILES, "config.json": b"{}"}
+    assert findings(cards, models, files) == [
+        "config.json: names no labels (id2label); give each label of the card its `row`"
+    ]
+
+
+def test_rows_of_the_card_name_the_labels_that_a_checkpoint_does_not(cards: Cards, models: Path) -> None:
+    labels = {"nsfw": {"policies": ["sexual"], "row": 1}, "normal": {"row": 0}}
+    assert findings(cards, models, {**FILES, "config.json": b"{}"}, labels=labels) == []
+
+
+def test_an_adapter_among_the_base_s_files_is_refused(cards: Cards, models: Path) -> None:
+    assert findings(cards, models, {**FILES, "adapter_config.json": b"{}"}) == [
+        "adapter_config.json: an adapter lies beside the card, among its artefacts, not with the base"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"artefacts": ["adapter_config.json"]}, "artefacts: name adapter_config.json alone"),
+        ({"artefacts": [*ADAPTER_FILES], "sessions": ["torch", "onnx"]}, "sessions: an adapter runs on torch alone"),
+        (
+            {"artefacts": [*ADAPTER_FILES], "kind": "whisper", "labels": {}},
+            "artefacts: the kind whisper takes no adapter",
+        ),
+    ],
+)
+def test_an_adapter_that_would_go_unused_is_refused(cards: Cards, fields: dict[str, Any], problem: str) -> None:
+    card = cards.card(**fields)
+    write_files(card.folder, dict.fromkeys(ADAPTER_FILES, FILES["model.safetensors"]))
+    with pytest.raises(CheckpointError, match=problem):
+        ensure(card, cards.directory / "models")
+
+
+def test_a_pickled_adapter_is_refused(cards: Cards, models: Path) -> None:
+    card = cards.card(artefacts=["adapter_model.bin"])
+    write_files(card.folder, {"adapter_model.bin": pickle.dumps([1])})
+    with pytest.raises(CheckpointError, match=r"adapter_model\.bin: is not an allowed kind"):
+        ensure(card, models)
+
+
+def test_a_complete_card_may_go_into_its_slot(cards: Cards) -> None:
+    assert slot_findings(cards.card(), "vision.nudity") == []
+
+
+@pytest.mark.parametrize(
+    ("slot", "fields", "problem"),
+    [
+        ("vision.scenes", {}, "slots: the card is for vision.nudity, not for vision.scenes"),
+        ("text.risk", {"slots": ["text.risk"]}, "kind: image-classification cannot fill text.risk"),
+        ("vision.nudity", {"labels": {"nsfw": {}, "normal": {}}}, "labels: none of them speaks for a policy"),
+        ("vision.nudity", {"licence": ""}, "license: is missing; say under which terms the weights may be used"),
+    ],
+)
+def test_a_card_that_does_not_fit_a_slot_is_told_why(
+    cards: Cards, slot: str, fields: dict[str, Any], problem: str
+) -> None:
+    assert [str(found) for found in slot_findings(cards.card(**fields), slot)] == [problem]
+
+
+def test_a_card_that_lacks_sections_must_not_be_swapped_in(cards: Cards) -> None:
+    bare = cards.card().model_copy(update={"body": "# tiny\n\n## Summary\n\n## Data\n"})
+    (found,) = slot_findings(bare, "vision.nudity")
+    assert str(found) == "README.md: lacks the section 'Intended use' and 6 more"
+
+
+def test_policies_that_no_label_speaks_for_are_named(cards: Cards) -> None:
+    pictures = cards.card("one", labels={"nsfw": {"policies": ["sexual"]}, "normal": {}})
+    lines = cards.card("two", labels={"lure": {"policies": ["scam", "minor_safety"]}})
+    silent = unspoken([pictures, lines])
+    assert not {"sexual", "scam", "minor_safety"} & set(silent)
+    assert {"violence", "weapons", "gambling"} <= set(silent)

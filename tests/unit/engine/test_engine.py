@@ -14,8 +14,9 @@ from tests.checkpoints import Cards
 from tests.engines import Predict, calm
 from workers.config import Config, Filling, Slot
 from workers.engine.batching import Batcher
-from workers.engine.engine import BROKEN_BATCHES, Engine, Handle
+from workers.engine.engine import BROKEN_BATCHES, Engine
 from workers.engine.errors import CheckpointGone, UnknownSlot
+from workers.engine.handles import Handle
 
 LIGHT, HEAVY = "a" * 64, "b" * 64
 
@@ -53,7 +54,9 @@ def test_both_checkpoints_of_a_slot_answer_side_by_side(engine: Engine) -> None:
     assert deep.ask("text.risk", [Line("a")]) == [Failure(error="MemoryError")]
     assert live.ask("text.risk", [Line("a")]) == [Scores(labels={"light": 1})]
     assert deep.ask("speech", [Line("a")]) == [Scores(labels={"speech": 1})]
-    assert engine.counts("deep")["text.risk"].bulk_items == 1
+    heavy = engine.places["text.risk"].deep
+    assert heavy is not None
+    assert heavy.batcher.counts().bulk_items == 1
 
 
 def test_a_broken_model_of_deep_reviews_is_seen_as_that_of_any_slot(engine: Engine) -> None:

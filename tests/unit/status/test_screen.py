@@ -4,10 +4,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from workers.cli.status import screen
+from workers.engine.reported import Engine, Slot, parse_engine
 from workers.lanes import LANES
 from workers.lexicons import Standing
+from workers.registry.slots import Move, Named, Registry, SlotFilling
 from workers.runs.run import Progress
-from workers.status import Lane, Piece, Status, parse_engine
+from workers.status import Lane, Piece, Status
 
 AWAY = Status(
     at=datetime(2026, 3, 10, 20, tzinfo=UTC),
@@ -53,6 +55,25 @@ def test_a_heartbeat_with_unknown_fields_is_read() -> None:
     engine = parse_engine("host-1", b'{"host": "host-1", "ready": true, "device": "cpu", "novelty": [1]}')
 
     assert (engine.host, engine.ready, engine.device, engine.readable) == ("host-1", True, "cpu", True)
+
+
+def test_where_the_registry_overrules_the_configuration_it_is_said() -> None:
+    one, two = Named(id="one", digest="a" * 64), Named(id="two", digest="b" * 64)
+    now = SlotFilling(active=two, previous=one, canary=one, share=10)
+    move = Move(version=7, at=AWAY.at, who="ada", step="canary", slot="text.risk", after=now)
+    registry = Registry(version=7, slots={"text.risk": now}, last=move)
+    engine = Engine(host="host-1", registry=6, slots={"text.risk": Slot()}, problems={"text.risk": "two: no memory"})
+    configured = {"text.risk": "one", "ocr": "reader"}
+    lines = list(screen(replace(AWAY, registry=registry, engines=(engine,), configured=configured)))
+
+    assert "  slot   text.risk IS NOT AS THE REGISTRY SAYS: two: no memory" in lines
+    assert [line for line in lines if line.startswith("registry")] == [
+        "registry text.risk      two@bbbbbbbbbbbb, one@aaaaaaaaaaaa for 10 % of streams; OVERRULES the configured one; "
+        "back to one@aaaaaaaaaaaa with rollback",
+        "registry ocr            reader, as configured",
+        "registry version 7: canary text.risk by ada",
+        "registry host-1 still serves version 6",
+    ]
 
 
 def test_a_heartbeat_that_cannot_be_read_is_an_engine_that_is_not_ready() -> None:

@@ -7,9 +7,10 @@ import pytest
 from numpy.typing import NDArray
 
 from pipelines.cards import CardError, Label
-from pipelines.items import Picture, Scores
+from pipelines.items import Picture, Result, Scores
 from pipelines.kinds import load
 from pipelines.vision.zero_shot import ZeroShotClassifier
+from tests import tiny_adapters
 from tests import tiny_checkpoints as tiny
 
 PICTURE = Picture(np.zeros((8, 8, 3), dtype=np.uint8))
@@ -65,4 +66,28 @@ def test_clip_without_a_benign_label_is_refused(tmp_path: Path) -> None:
 def test_a_label_without_prompts_is_refused(tmp_path: Path) -> None:
     card = tiny.card_of("zero-shot-image-classification", ("torch",), labels={"dice": Label(policies=("gambling",))})
     with pytest.raises(CardError, match=r"labels\.dice"):
+        load(card, tmp_path, device="cpu")
+
+
+def test_graphs_take_their_scale_from_the_weights_beside_them_or_from_the_card(tmp_path: Path) -> None:
+    tiny_adapters.clip_graphs(tmp_path)
+    labels = {"dice": Label(policies=("gambling",), prompts=("dice",)), "nothing": Label(prompts=("nothing",))}
+
+    def score(**options: float) -> Result:
+        card = tiny.card_of("zero-shot-image-classification", ("onnx",), labels=labels, options={**options})
+        return load(card, tmp_path, device="cpu").predict([PICTURE])[0]
+
+    stored = score()
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(CardError, match="graphs need logit_scale"):
+        score()
+    assert score(logit_scale=1.0) != stored
+    assert isinstance(stored, Scores)
+
+
+def test_a_checkpoint_that_knows_no_phrases_is_refused(tmp_path: Path) -> None:
+    tiny.vit(tmp_path)
+    labels = {"dice": Label(policies=("gambling",), prompts=("dice",)), "nothing": Label(prompts=("nothing",))}
+    card = tiny.card_of("zero-shot-image-classification", ("torch",), labels=labels)
+    with pytest.raises(CardError):
         load(card, tmp_path, device="cpu")

@@ -1,0 +1,1 @@
+"""Which checkpoint fills which slot: one object in the store, moved step by step."""
