@@ -198,7 +198,7 @@ def test_a_lexicons_terms_are_shown_with_what_stands_for_them_and_whether_they_c
         ("加微信", "加薇", ("variant",), True),
         ("博彩", "菠菜", ("sound",), False),
     ]
-    assert found.policies == {"minor_safety": 0.3, "scam": 0.6}
+    assert found.policies == {"minor_safety": 0.3, "scam": 0.7675}, "the model agrees with the term, which adds to it"
     assert list(_readable(found))[1:] == [
         "  “加薇” = 加微信 (variant): scam 0.6",
         "  “菠菜” = 博彩 (sound): gambling, not counted: it needs context",
