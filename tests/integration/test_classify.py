@@ -116,7 +116,7 @@ def test_a_model_that_fails_leaves_a_record_that_does_not_say_allow(bench: Bench
 
 
 def test_a_persistent_risk_is_acted_on_in_whatever_order_its_segments_come(bench: Bench, storage: Storage) -> None:
-    risky = {**CALM, "scam": 0.93}
+    risky = {**CALM, "scam": 0.999}
     manifests = [store_segment(storage, "room", number, chat=["pay first"]) for number in range(4)]
     with engines.serving(bench.config, lambda: engines.engine(slots(text=engines.calm(risky)))):
         for number in (1, 0, 2, 1, 3):
