@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,29 +47,36 @@ class Bin(Strict):
     seen: float
 
 
-def rate(hits: int, of: int) -> Rate:
-    """E. B. Wilson, Probable inference, the law of succession, and statistical inference (1927)."""
-    if not of:
-        return Rate(hits=hits, of=of, value=None, low=None, high=None)
+def wilson(hits: int, of: int) -> tuple[float, float]:
+    """Between which the share lies at 95 %; `of` is above 0.
+
+    E. B. Wilson, Probable inference, the law of succession, and statistical inference (1927).
+    """
     share = hits / of
     middle = (share + _Z * _Z / (2 * of)) / (1 + _Z * _Z / of)
     half = _Z * math.sqrt(share * (1 - share) / of + _Z * _Z / (4 * of * of)) / (1 + _Z * _Z / of)
-    low, high = max(0.0, middle - half), min(1.0, middle + half)
-    return Rate(hits=hits, of=of, value=round(share, 4), low=round(low, 4), high=round(high, 4))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def rate(hits: int, of: int) -> Rate:
+    if not of:
+        return Rate(hits=hits, of=of, value=None, low=None, high=None)
+    low, high = wilson(hits, of)
+    return Rate(hits=hits, of=of, value=round(hits / of, 4), low=round(low, 4), high=round(high, 4))
+
+
+def tenths(truth: Truth, values: Floats) -> Iterator[tuple[int, float, float]]:
+    """Of each of ten equal bins of probability that is not empty: items, mean probability, share that is true."""
+    where = np.minimum((values * BINS).astype(int), BINS - 1)
+    for chosen in (where == at for at in range(BINS)):
+        if chosen.any():
+            yield int(chosen.sum()), float(values[chosen].mean()), float(truth[chosen].mean())
 
 
 def reliability(truth: Truth, values: Floats) -> tuple[Bin, ...]:
-    """Ten equal bins of probability, empty ones left out."""
-    where = np.minimum((values * BINS).astype(int), BINS - 1)
-    members = [where == at for at in range(BINS)]
+    """The bins as a report keeps them."""
     return tuple(
-        Bin(
-            items=int(chosen.sum()),
-            said=round(float(values[chosen].mean()), 4),
-            seen=round(float(truth[chosen].mean()), 4),
-        )
-        for chosen in members
-        if chosen.any()
+        Bin(items=items, said=round(said, 4), seen=round(seen, 4)) for items, said, seen in tenths(truth, values)
     )
 
 

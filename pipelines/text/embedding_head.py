@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pipelines.cards import Card, CardError
 from pipelines.items import Failure, Item, Line, Result, Scores
-from pipelines.text.adapter import adapter_of
+from pipelines.sessions.adapter import adapter_of
 from pipelines.text.encoder import MAX_TOKENS, Embedder
 from pipelines.text.spelling import Spelling
 

@@ -90,7 +90,11 @@ class Lexicon:
         opened = unmask_aligned(plain)
         views = (plain,) if opened.text == plain.text else (plain, opened)
         spelt, allowed = self._spelt(views)
-        heard = [self._of_sound(one, opened) for one in self._sounds.find(sounds(opened)) if _counts(one, opened.text)]
+        heard = [
+            self._of_sound(one, opened, half=half)
+            for one in self._sounds.find(sounds(opened))
+            if _counts(one, opened.text, half=(half := one.is_half_spelt(opened.text)))
+        ]
         if not spelt and not heard:
             return Reading((), opened.text if opened.text != plain.text else None)
         found = _standing(_not_allowed((*_widened(spelt, heard), *heard), allowed, len(text)), len(text))
@@ -129,7 +133,7 @@ class Lexicon:
                 (allowed if spelt.way == "allowed" else found).append(one)
         return found, allowed
 
-    def _of_sound(self, heard: Heard, opened: Aligned) -> _Found:
+    def _of_sound(self, heard: Heard, opened: Aligned, *, half: bool) -> _Found:
         """In need of context, unless half of it is written. Two syllables have too many words of their sound."""
         written = opened.text[heard.start : heard.end].replace(" ", "")
         pinyin = any(syllable.latin for syllable in heard.syllables)
@@ -141,7 +145,6 @@ class Lexicon:
         start, end = opened.surface(heard.start, heard.end)
         few = len(heard.syllables) <= FEWEST_SYLLABLES
         doubtful = few or (not pinyin and holds_a_word(written, heard.meant))
-        half = heard.is_half_spelt(opened.text)
         return _Found(
             entry=heard.entry,
             start=start,
@@ -165,9 +168,9 @@ def unmasked(text: str) -> str | None:
     return opened if opened != normalise(text).text else None
 
 
-def _counts(heard: Heard, text: str) -> bool:
+def _counts(heard: Heard, text: str, *, half: bool) -> bool:
     """Whether what is heard may be the term: half spelt always, by sound alone where the lexicon says so."""
-    if heard.is_half_spelt(text):
+    if half:
         return not any(map(is_latin_word, words_around(text, heard.start, heard.end)))
     return heard.entry.sounds and heard.meant == _plain(heard.entry.term) and _is_guess(heard, text)
 

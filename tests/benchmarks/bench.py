@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import boto3
 import psutil
@@ -181,6 +182,14 @@ def milder(config: Config) -> Policies:
     for policy in content["policies"].values():
         policy["thresholds"] = {name: 1 - (1 - limit) / 50 for name, limit in policy["thresholds"].items()}
     return Policies.model_validate(content)
+
+
+def conclude(wrong: Sequence[str]) -> NoReturn:
+    """Says what is not as it must be, if anything, and ends with 3 for it."""
+    for line in wrong:
+        say(f"NOT AS IT MUST BE: {line}")
+    say(f"{'not all holds' if wrong else 'all of it holds'}; {machine()}")
+    sys.exit(3 if wrong else 0)
 
 
 def machine() -> str:

@@ -12,11 +12,10 @@ costs    what a change of policies, text model or vision model costs beside ever
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.benchmarks.bench import Bench, machine, milder, place, running, say, settings
+from tests.benchmarks.bench import Bench, conclude, milder, place, running, settings
 from tests.benchmarks.changed_checkpoints import with_other
 from tests.benchmarks.corpus import Corpus, slot_of, store
 from tests.benchmarks.rescan_control import apply_and_undo, hold_and_cancel
@@ -119,10 +118,7 @@ def main() -> None:
     options = _options()
     with place("rescan") as directory:
         wrong = list(Proof(directory, options).run())
-    for line in wrong:
-        say(f"NOT AS IT MUST BE: {line}")
-    say(f"{'not all holds' if wrong else 'all of it holds'}; {machine()}")
-    sys.exit(3 if wrong else 0)
+    conclude(wrong)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ The other checkpoints are the shipped ones with their last bias shifted: as larg
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ from pathlib import Path
 from pipelines.cards import read_card
 from pipelines.checkpoints import ensure
 from tests.benchmarks import compare_page
-from tests.benchmarks.bench import Bench, machine, place, running, say, settings
+from tests.benchmarks.bench import Bench, conclude, place, running, settings
 from tests.benchmarks.changed_checkpoints import with_other
 from tests.benchmarks.swap_deaths import prove_deaths
 from tests.benchmarks.swap_refusals import LIMIT_MB, prove_refusals
@@ -98,10 +97,7 @@ def main() -> None:
     options = _options()
     with place("swap") as directory:
         wrong = list(prove(options, directory))
-    for line in wrong:
-        say(f"NOT AS IT MUST BE: {line}")
-    say(f"{'not all holds' if wrong else 'all of it holds'}; {machine()}")
-    sys.exit(3 if wrong else 0)
+    conclude(wrong)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from peft import LoraConfig, TaskType, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file
 
-from pipelines.text.adapter import ADAPTER_FILES, CONFIG_FILE, WEIGHTS_FILE, peft_said
+from pipelines.sessions.adapter import ADAPTER_FILES, CONFIG_FILE, WEIGHTS_FILE, peft_said
 from pipelines.text.encoder import Window, pooled
 from pipelines.text.tokens import length_buckets
 from pipelines.text.training.states import StateStore, through
@@ -142,7 +142,7 @@ def load_adapter(adapted: Adapted, folder: Path) -> None:
 
 
 def save_adapter(adapted: Adapted, folder: Path, base_model: str) -> None:
-    """Writes the two files of `pipelines.text.adapter` into `folder`, matrices as float16.
+    """Writes the two files of `pipelines.sessions.adapter` into `folder`, matrices as float16.
 
     `base_model` is the name under which the encoder is known; PEFT would write where it lies on this machine.
     """

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipelines.cards import Card
 from pipelines.policies import POLICIES_FILE, read_policies
-from pipelines.text.adapter import ADAPTER_FILES, WEIGHTS_FILE, adapter_of
+from pipelines.sessions.adapter import ADAPTER_FILES, WEIGHTS_FILE, adapter_of
 from pipelines.text.embedding_head import HEAD_FILE, read_head, write_head
 from pipelines.text.encoder import Embedder
 from pipelines.text.training.adapted import AdaptedVectors, Lora

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import starmap
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from pipelines.comparison.rates import tenths, wilson
 from pipelines.policies import POLICY_IDS
 from pipelines.text.training.datasets import CHAT, HELD_OUT_LINES, PAIRS, PHRASES, Example
 from pipelines.text.training.fit import Fitted
@@ -19,7 +21,6 @@ FLAGGED = 0.5
 """The probability from which a line counts as flagged in these figures; the pool's thresholds are configuration."""
 FALSE_ALARMS = 0.01
 """At this share of lines flagged that are not about a policy, its recall is given too: it needs no calibration."""
-BINS = 10
 APART = frozenset({CHAT, PAIRS})
 """Written by somebody else than the phrases: judged by themselves, and part of no other figure."""
 
@@ -43,12 +44,7 @@ class Share:
 
     @property
     def interval(self) -> tuple[float, float]:
-        if not self.of:
-            return math.nan, math.nan
-        z, n, p = 1.96, self.of, self.value
-        middle = (p + z * z / (2 * n)) / (1 + z * z / n)
-        half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-        return max(0.0, middle - half), min(1.0, middle + half)
+        return wilson(self.hits, self.of) if self.of else (math.nan, math.nan)
 
 
 @dataclass(frozen=True)
@@ -162,13 +158,7 @@ def evaluate(fitted: Fitted, examples: Sequence[Example], vectors: NDArray[np.fl
 
 def bins_of(truth: NDArray[np.bool_], values: Floats) -> tuple[Bin, ...]:
     """Ten equal bins of probability, empty ones left out."""
-    where = np.minimum((values * BINS).astype(int), BINS - 1)
-    members = [where == at for at in range(BINS)]
-    return tuple(
-        Bin(int(chosen.sum()), float(values[chosen].mean()), float(truth[chosen].mean()))
-        for chosen in members
-        if chosen.any()
-    )
+    return tuple(starmap(Bin, tenths(truth, values)))
 
 
 def calibration_error(bins: Sequence[Bin]) -> float:

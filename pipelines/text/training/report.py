@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from pipelines.cards import Card
-from pipelines.text.adapter import ADAPTER_FILES
+from pipelines.sessions.adapter import ADAPTER_FILES
 from pipelines.text.embedding_head import HEAD_FILE
 from pipelines.text.training.crossvalidate import CrossValidated
 from pipelines.text.training.evaluate import FALSE_ALARMS, FLAGGED, Evaluation, PolicyFigures

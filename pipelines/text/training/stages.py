@@ -11,7 +11,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.text.adapter import WEIGHTS_FILE
+from pipelines.sessions.adapter import WEIGHTS_FILE
 from pipelines.text.encoder import Embedder, Window
 from pipelines.text.training.adapted import Adapted, Lora, load_adapter, save_adapter
 from pipelines.text.training.corpus import Corpus

@@ -10,7 +10,7 @@ import transformers
 from safetensors.numpy import load_file, save_file
 
 from pipelines.cards import CardError
-from pipelines.text.adapter import ADAPTER_FILES, CONFIG_FILE, WEIGHTS_FILE, adapter_of
+from pipelines.sessions.adapter import ADAPTER_FILES, CONFIG_FILE, WEIGHTS_FILE, adapter_of
 from pipelines.text.encoder import Embedder
 from pipelines.text.training.adapted import Adapted, AdaptedVectors, Lora, load_adapter, save_adapter
 from pipelines.text.training.states import StateStore

@@ -11,7 +11,7 @@ import yaml
 from pipelines.cards import Card, read_card
 from pipelines.items import Line, Scores
 from pipelines.policies import POLICY_IDS
-from pipelines.text.adapter import ADAPTER_FILES
+from pipelines.sessions.adapter import ADAPTER_FILES
 from pipelines.text.embedding_head import HEAD_FILE, load_embedding_head
 from pipelines.text.training.adapted import Lora
 from pipelines.text.training.course import Course, cross_validated, judge, train, train_head
