@@ -6,7 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from pipelines.comparison.pairs import Column, Floats
+from pipelines.comparison.pairs import Column
+from pipelines.comparison.rates import Floats
 from pipelines.strict import Strict
 
 DECILES = 10

@@ -6,16 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipelines.cards import Label
+from pipelines.comparison.rates import Floats
 from pipelines.fusion.log_odds import DIGITS
 from pipelines.record import Modality
 
 NativeScores = Mapping[str, float]
 Meanings = Mapping[str, Label]
 """Native label -> what the card says it means."""
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipelines.comparison.pairs import Column, Floats
+from pipelines.comparison.pairs import Column
 from pipelines.comparison.rates import (
     Bin,
+    Floats,
     Interval,
     Rate,
     Truth,

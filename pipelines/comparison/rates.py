@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.comparison.pairs import Floats
 from pipelines.strict import Strict
 
 BINS = 10
@@ -19,6 +18,7 @@ MOST_DRAWN = 4_000_000
 CONFIDENCE = 0.95
 _Z = 1.96
 
+Floats = NDArray[np.float64]
 Truth = NDArray[np.bool_]
 
 
