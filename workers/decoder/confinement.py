@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from workers.decoder.calls import refuse_calls
 from workers.parenthood import end_with_parent
 
 NOBODY = 65534
@@ -27,7 +28,11 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def confine(memory_mb: int) -> tuple[str, ...]:
-    """Gives up what it can, and names it: `network`, `root`, `user`, `capabilities`, `limits`."""
+    """Limits this process, gives up what else it can, and names that: `network`, `root`, `user`, `capabilities`,
+    `calls`.
+
+    `OSError` or `ValueError` when it cannot be limited: then it must not decode.
+    """
     _die_first()
     most_bytes = _address_space() + (memory_mb << 20)  # asked while /proc is still there
     steps: dict[str, Callable[[], None]] = {
@@ -35,14 +40,15 @@ def confine(memory_mb: int) -> tuple[str, ...]:
         "root": _in_an_empty_root,
         "user": _as_nobody,
         "capabilities": _without_capabilities,
-        "limits": lambda: _within(most_bytes),
+        "calls": refuse_calls,
     }
     kept = []
     for name, step in steps.items():
         with suppress(OSError, ValueError):
             step()
             kept.append(name)
-    end_with_parent(signal.SIGKILL)  # last: a process that changes its user or namespace is asked again
+    end_with_parent(signal.SIGKILL)  # only now: a process that changes its user or namespace is asked again
+    _within(most_bytes)
     return tuple(kept)
 
 
@@ -50,7 +56,12 @@ def renew_processor_time(seconds: float) -> None:
     """So much from now on; the kernel then ends this process with SIGXCPU."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     until = math.ceil(used.ru_utime + used.ru_stime + seconds) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (until, resource.RLIM_INFINITY))
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (_at_most(until, hard), hard))
+
+
+def _at_most(limit: int, hard: int) -> int:
+    return limit if hard == resource.RLIM_INFINITY else min(limit, hard)
 
 
 def _die_first() -> None:
@@ -106,4 +117,5 @@ def _within(most_bytes: int) -> None:
         (resource.RLIMIT_NPROC, 0),
         (resource.RLIMIT_NOFILE, 0),
     ):
-        resource.setrlimit(what, (limit, limit))
+        least = _at_most(limit, resource.getrlimit(what)[1])
+        resource.setrlimit(what, (least, least))

@@ -36,11 +36,11 @@ class Reach:
     """Which addresses are allowed. Loopback, link-local, private and reserved ones are not unless they are named."""
 
     def __init__(self, networks: Sequence[IPvAnyNetwork]) -> None:
-        self._networks = tuple(networks)
+        self.networks = tuple(networks)
 
     def allows(self, address: IPAddress) -> bool:
         """Whether it may be connected to; an address that wraps another one counts as both."""
-        if any(address in network for network in self._networks):
+        if any(address in network for network in self.networks):
             return True
         wrapped = _wrapped(address)
         if wrapped is not None and not self.allows(wrapped):

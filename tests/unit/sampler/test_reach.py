@@ -13,7 +13,7 @@ import pytest
 from tests.hostile import playlist
 from tests.recordings import recording, send, served
 from workers.config import ConfigError, load_config
-from workers.sampler.reach import OutOfReach, Reach
+from workers.sampler.reach import Gate, OutOfReach, Reach
 from workers.sampler.source import Opened, SourceError, address
 
 HERE = Reach((ip_network("127.0.0.1/32"),))
@@ -109,6 +109,40 @@ def test_a_source_in_reach_is_opened(video: bytes) -> None:
         opened = Opened(address(f"{base}/video.ts?sign=1"), HERE)
         opened.close()
     assert opened.kinds == {"video", "audio"}
+
+
+class Turning(Reach):
+    """Of a name that points to an allowed place when it is looked up first, and inside ever after."""
+
+    def addresses(self, host: str, port: int) -> list[str]:
+        found = super().addresses(host, port)
+        self.networks = ()
+        return found
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_name_that_turns_inside_after_it_was_checked_gains_nothing(scheme: str) -> None:
+    asked: list[str] = []
+    with served(lambda handler: asked.append(handler.path)) as base:
+        where = address(base.replace("http", scheme, 1) + "/video.ts")
+        with pytest.raises(SourceError, match=r"127\.0\.0\.1, where no source may be"):
+            Opened(where, Turning(HERE.networks))
+    assert asked == []
+
+
+def test_a_tunnel_leads_to_the_place_that_was_asked_for() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as far:
+        gate = Gate(HERE)
+        try:
+            with socket.create_connection(("127.0.0.1", int(gate.url.rpartition(":")[2])), timeout=10) as near:
+                near.sendall(f"CONNECT 127.0.0.1:{far.getsockname()[1]} HTTP/1.1\r\n\r\n".encode())
+                assert near.recv(100).startswith(b"HTTP/1.1 200 ")
+                there, _ = far.accept()
+                with there:
+                    near.sendall(b"hello")
+                    assert there.recv(100) == b"hello"
+        finally:
+            gate.close()
 
 
 def test_a_redirect_to_the_inside_is_not_followed(inside: tuple[str, list[str]]) -> None:
