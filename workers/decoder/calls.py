@@ -10,6 +10,7 @@ import ctypes
 import errno
 import platform
 import struct
+from collections.abc import Sequence
 
 _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
 _LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
@@ -17,31 +18,48 @@ _NUMBER_AT, _ARCHITECTURE_AT = 0, 4
 _ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | errno.EPERM
 _OTHER_ABI = 0x40000000
 
-REFUSED = (
-    "kill tkill tgkill rt_sigqueueinfo rt_tgsigqueueinfo ptrace process_vm_readv process_vm_writev execve execveat "
-    "socket connect bind unshare setns mount bpf keyctl add_key request_key perf_event_open userfaultfd io_uring_setup "
-    "shmget shmat msgget semget"
-).split()
-NUMBERS: dict[str, tuple[int, tuple[int, ...]]] = {
-    "x86_64": (
-        0xC000003E,
-        (62, 200, 234, 129, 297, 101, 310, 311, 59, 322, 41, 42, 49, 272, 308, 165, 321, 250, 248, 249, 298, 323, 425)
-        + (29, 30, 68, 64),
-    ),
-    "aarch64": (
-        0xC00000B7,
-        (129, 130, 131, 138, 240, 117, 270, 271, 221, 281, 198, 203, 200, 97, 268, 40, 280, 219, 217, 218, 241, 282)
-        + (425, 194, 196, 186, 190),
-    ),
+MACHINES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+"""Architectures as the kernel calls them."""
+
+REFUSED: dict[str, tuple[int, int]] = {
+    "kill": (62, 129),
+    "tkill": (200, 130),
+    "tgkill": (234, 131),
+    "rt_sigqueueinfo": (129, 138),
+    "rt_tgsigqueueinfo": (297, 240),
+    "ptrace": (101, 117),
+    "process_vm_readv": (310, 270),
+    "process_vm_writev": (311, 271),
+    "execve": (59, 221),
+    "execveat": (322, 281),
+    "socket": (41, 198),
+    "connect": (42, 203),
+    "bind": (49, 200),
+    "unshare": (272, 97),
+    "setns": (308, 268),
+    "mount": (165, 40),
+    "bpf": (321, 280),
+    "keyctl": (250, 219),
+    "add_key": (248, 217),
+    "request_key": (249, 218),
+    "perf_event_open": (298, 241),
+    "userfaultfd": (323, 282),
+    "io_uring_setup": (425, 425),
+    "shmget": (29, 194),
+    "shmat": (30, 196),
+    "msgget": (68, 186),
+    "semget": (64, 190),
 }
-"""Machine -> its architecture as the kernel calls it, and its numbers in the order of `REFUSED`."""
+"""Call -> its number on each of the machines."""
 
 
 def refuse_calls() -> None:
     """For this process and for good. Needs `no_new_privs`; `OSError` where kernel or machine have no such filter."""
-    if platform.machine() not in NUMBERS:
+    machine = platform.machine()
+    if machine not in MACHINES:
         raise OSError(errno.ENOSYS, "unknown machine")
-    program = filter_of(*NUMBERS[platform.machine()])
+    column = list(MACHINES).index(machine)
+    program = filter_of(MACHINES[machine], [numbers[column] for numbers in REFUSED.values()])
     steps = ctypes.create_string_buffer(program, len(program))
     header = struct.pack("@HP", len(program) // 8, ctypes.addressof(steps))
     libc = ctypes.CDLL(None, use_errno=True)
@@ -49,7 +67,7 @@ def refuse_calls() -> None:
         raise OSError(ctypes.get_errno(), "refused")
 
 
-def filter_of(architecture: int, numbers: tuple[int, ...]) -> bytes:
+def filter_of(architecture: int, numbers: Sequence[int]) -> bytes:
     """The filter's instructions: everything of another architecture, and these numbers, is refused."""
     refuse_in = len(numbers) + 1  # steps from the check of the ABI to the last one, which refuses
     steps = [
