@@ -7,6 +7,7 @@ named, one thread, and nothing that a container could open. Nothing here opens a
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -33,6 +34,8 @@ AUDIO_CODECS = (
 )
 """ffmpeg's names of its own decoders; no picture and no video among them."""
 NO_PROTOCOL = "none"
+_OGG_BEGINNING = re.compile(rb"OggS\x00[\x02\x03\x06\x07]")
+"""The first page of a stream within an Ogg container (RFC 3533)."""
 
 DEFAULTS = DecodeLimits()
 
@@ -82,6 +85,8 @@ def decode_samples(data: bytes, *, max_s: float, limits: DecodeLimits = DEFAULTS
     container_format = next((name for magic, name in AUDIO_FORMATS.items() if data.startswith(magic)), None)
     if container_format is None:
         raise DecodeError(f"audio of {len(data)} bytes: unknown format")
+    if container_format == "ogg" and (streams := len(_OGG_BEGINNING.findall(data))) > limits.max_streams:
+        raise DecodeError(f"audio of {streams} streams")  # before each of them gets a decoder of its own
     try:
         return _decoded_audio(data, container_format, round(min(max_s, limits.max_audio_s) * SAMPLE_RATE_HZ), limits)
     except (DecodeError, MemoryError):

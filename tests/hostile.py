@@ -54,7 +54,7 @@ def encoded(container_format: str, codec: str, seconds: float, *, rate: int = 48
 
 
 def _tone(seconds: float, rate: int) -> np.ndarray:
-    return (np.sin(np.arange(round(seconds * rate)) * 0.05) * 20_000).astype("<i2")
+    return np.asarray(np.sin(np.arange(round(seconds * rate)) * 0.05) * 20_000, dtype="<i2")
 
 
 def _chunk(name: bytes, content: bytes) -> bytes:
@@ -68,9 +68,11 @@ def _png(width: int, height: int, pixels: bytes, *, depth: int = 8, colour: int 
 
 def _zeros(size: int) -> bytes:
     """So many zero bytes, deflated."""
-    packer, block = zlib.compressobj(9), bytes(1 << 20)
-    parts = [packer.compress(block) for _ in range(size >> 20)]
-    return b"".join((*parts, packer.compress(bytes(size & 0xFFFFF)), packer.flush()))
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    megabyte = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)  # stands for itself, so it can repeat
+    rest = packer.compress(bytes(size & 0xFFFFF)) + packer.flush()
+    checksum = struct.pack(">I", size % 65_521 << 16 | 1)
+    return b"\x78\xda" + megabyte * (size >> 20) + rest + checksum
 
 
 def png_bomb() -> bytes:
@@ -81,11 +83,6 @@ def png_bomb() -> bytes:
 def png_within_the_limit() -> bytes:
     """49 megapixels of four colours and channels: what the budgets let through, and it decodes to 200 MB."""
     return _png(7_000, 7_000, _zeros(7_000 * (1 + 4 * 7_000)), colour=6)
-
-
-def png_that_is_no_end() -> bytes:
-    """A small picture whose pixels inflate to far more than it has."""
-    return _png(64, 64, _zeros(256 << 20))
 
 
 def png_profile() -> bytes:
@@ -226,7 +223,6 @@ def h264() -> bytes:
 
 PICTURES: Mapping[str, Callable[[], bytes]] = {
     "PNG of 30,000 x 30,000": png_bomb,
-    "PNG whose pixels do not end": png_that_is_no_end,
     "PNG with a profile of 256 MB": png_profile,
     "PNG with a text of 256 MB": png_text,
     "PNG with 200 texts": png_texts,

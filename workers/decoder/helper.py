@@ -72,7 +72,7 @@ def _answer(
     first: int = 0,
     second: int = 0,
 ) -> None:
-    content = memoryview(np.ascontiguousarray(payload)).cast("B") if isinstance(payload, np.ndarray) else payload
+    content = np.ascontiguousarray(payload).data.cast("B") if isinstance(payload, np.ndarray) else payload
     channel.sendall(ANSWER.pack(MAGIC, outcome, first, second, len(content)))
     channel.sendall(content)
 

@@ -83,7 +83,7 @@ class Helper:
         if not (0 < height <= max_side_px and 0 < width <= max_side_px and length == 3 * height * width):
             raise Broken
         pixels = np.empty((height, width, 3), np.uint8)
-        self._fill(memoryview(pixels).cast("B"), deadline)
+        self._fill(pixels.data.cast("B"), deadline)
         return pixels
 
     def sound(self, data: bytes, most: int, deadline: float) -> NDArray[np.int16]:
@@ -93,7 +93,7 @@ class Helper:
         if not (0 < count <= most and length == 2 * count):
             raise Broken
         samples = np.empty(count, np.int16)
-        self._fill(memoryview(samples).cast("B"), deadline)
+        self._fill(samples.data.cast("B"), deadline)
         return samples
 
     def end(self, *, at_once: bool = False) -> int:

@@ -32,7 +32,7 @@ def strange() -> Iterator[Contained]:
 
 @pytest.fixture(scope="module")
 def decoder() -> Iterator[Contained]:
-    with Contained(DecodeLimits()) as opened:
+    with Contained(DecodeLimits(timeout_s=30)) as opened:  # a busy machine is no hostile medium
         yield opened
 
 
