@@ -45,7 +45,7 @@ def _execute() -> None:
     os.execv("/a", ["a"])
 
 
-def strange(data: bytes, *, max_side_px: int, limits: DecodeLimits) -> Picture:
+def strange(data: bytes, *, max_side_px: int, limits: DecodeLimits = decode.DEFAULTS) -> Picture:
     match data:
         case b"hang":
             while True:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -77,12 +76,10 @@ def test_a_sound_is_the_same_from_the_helper_as_from_this_process(decoder: Conta
 def test_a_medium_that_ends_its_helper_is_named_and_the_next_is_decoded(
     strange: Contained, does: bytes, reason: str
 ) -> None:
-    began = time.monotonic()
     with pytest.raises(DecodeError) as refused:
         strange.image(does, max_side_px=640)
     assert refused.value.reason == reason
     assert str(refused.value).startswith(f"image of {len(does)} bytes: ")
-    assert time.monotonic() - began < 10
     assert frame(strange)
 
 
@@ -151,13 +148,11 @@ def _said(program: str) -> str:
 
 def test_media_that_hang_take_no_more_than_the_allowance_of_their_segment(strange: Contained) -> None:
     allowance = Allowance(0.3)
-    began = time.monotonic()
     for _ in range(5):
         with pytest.raises(DecodeError) as refused:
             strange.image(b"sleep", max_side_px=640, allowance=allowance)
         assert refused.value.reason == why.DECODE_TIMEOUT
     assert str(refused.value) == "image of 5 bytes: others took all the time of the segment"
-    assert time.monotonic() - began < 10
 
 
 def test_that_no_helper_starts_is_not_the_mediums_fault() -> None:
@@ -169,14 +164,14 @@ def test_that_no_helper_starts_is_not_the_mediums_fault() -> None:
 
 
 @pytest.mark.parametrize("make", [*hostile.PICTURES.values()], ids=[*hostile.PICTURES])
-def test_a_hostile_picture_is_refused_by_name_and_at_once(decoder: Contained, make: Callable[[], bytes]) -> None:
+def test_a_hostile_picture_is_refused_by_name(decoder: Contained, make: Callable[[], bytes]) -> None:
     with pytest.raises(DecodeError) as refused:
         decoder.image(make(), max_side_px=640)
     assert refused.value.reason == why.UNDECODABLE
 
 
 @pytest.mark.parametrize("make", [*hostile.SOUNDS.values()], ids=[*hostile.SOUNDS])
-def test_a_hostile_sound_is_refused_by_name_and_at_once(decoder: Contained, make: Callable[[], bytes]) -> None:
+def test_a_hostile_sound_is_refused_by_name(decoder: Contained, make: Callable[[], bytes]) -> None:
     with pytest.raises(DecodeError) as refused:
         decoder.audio(make(), max_s=11)
     assert refused.value.reason == why.UNDECODABLE
