@@ -10,11 +10,12 @@ from functools import partial
 from itertools import groupby
 
 from pipelines.coverage import NO_INPUT
+from pipelines.manifest import FrameRef
 from pipelines.media import DecodeLimits
 from pipelines.record import MODALITIES, Modality, Severity, TextSource
 from workers.decoder.contained import Contained
 from workers.fetch import Objects
-from workers.runs.blurred import pictures
+from workers.runs.blurred import Shown, pictures
 from workers.runs.marking import pieces
 from workers.runs.pages import render
 from workers.runs.reviewed import Examined, Finding, Packet, Pass, Picture, Text
@@ -78,6 +79,10 @@ def packet_page(packet: Packet, storage: Objects, *, originals: bool = False) ->
     chosen = _chosen(packet.pictures)
     with Contained(DecodeLimits()) as decoder:
         shown = pictures(storage, [one.frame for one in chosen], decoder, originals=originals)
+    return _rendered(packet, chosen, shown, originals=originals)
+
+
+def _rendered(packet: Packet, chosen: Sequence[Picture], shown: Mapping[FrameRef, Shown], *, originals: bool) -> str:
     texts = _texts_shown(packet.texts)
     return render(
         "packet.html",
