@@ -13,10 +13,11 @@ from pipelines.record import Evidence
 def pooled(items: Sequence[Evidence], policy: Policy, fusion: Fusion) -> float:
     """What the items of one modality say together; `items` is not empty.
 
-    Pictures: the mean log-odds of the highest `frame_persistence` of them (at least one), so that one spike among
-    many frames counts less than what stays in view. Everything else: the strongest item, plus `user_gain` for each
-    doubling of the distinct users who said something that reaches `watch`. An item's `weight` (how sure its
-    recogniser was) pulls it towards the prior where it is below `sure_confidence`. When no item rises above the prior, the highest as it is.
+    Pictures: the mean log-odds of the highest `frame_persistence` of them (at least one), so that one spike among many
+    frames counts less than what stays in view. Everything else: the strongest item, plus `user_gain` for each doubling
+    of the distinct users who said something that reaches `watch`. An item's `weight` (how sure its recogniser was)
+    pulls it towards the prior where it is below `sure_confidence`. When no item rises above the prior, the highest as
+    it is.
     """
     highest = max(item.probability for item in items)
     if highest <= policy.prior:
