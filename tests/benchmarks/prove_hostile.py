@@ -33,6 +33,7 @@ from tests.conftest import wait_for
 from tests.segments import store_segment
 from workers.config import Config, load_config
 from workers.decoder.contained import Contained
+from workers.engine.engine import Engine
 from workers.publish import Publisher
 from workers.records import read_record, record_key_of
 from workers.stack.connection import environment_of, write_settings
@@ -135,7 +136,7 @@ class Pool:
         return Got(name, len(picture or sound or b""), got, taken_s, memory), seen
 
 
-def _calm() -> engines.Engine:
+def _calm() -> Engine:
     return engines.engine(
         {
             "vision.nudity": ("open-nsfw", engines.calm({"nsfw": 0.01, "sfw": 0.99})),
