@@ -1,7 +1,7 @@
 """What decoding in a helper costs beside decoding in this process: an ordinary segment, side by side.
 
-`python -m tests.benchmarks.decode_cost --rounds 30` prints what both take of the clock and of processors, and ends with 3
-when the ratio of processor time is above the bar: on a busy machine the clock says more of the machine.
+`python -m tests.benchmarks.decode_cost --rounds 30` prints what both take of the clock and of processors, and ends with
+3 when the ratio of processor time is above the bar: on a busy machine the clock says more of the machine.
 """
 
 from __future__ import annotations
