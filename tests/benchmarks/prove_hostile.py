@@ -55,7 +55,7 @@ BREAKING: Mapping[bytes, str] = {
     b"lie": why.DECODE_CRASH,
 }
 NAMED = (why.UNDECODABLE, *BREAKING.values())
-LARGE: Mapping[str, Callable[[], bytes]] = {"PNG of 49 megapixels, within the budget": hostile.png_within_the_limit}
+LARGE: Mapping[str, Callable[[], bytes]] = {"PNG of 25 megapixels, within the budget": hostile.png_within_the_limit}
 LONG: Mapping[str, Callable[[], bytes]] = {"FLAC of an hour in few bytes": hostile.flac_of_an_hour}
 
 

@@ -32,7 +32,7 @@ KEPT_VARIABLES = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL")
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 KEPT_BYTES = str(16 << 20)
 KEEPS_MEMORY = {"MALLOC_TRIM_THRESHOLD_": KEPT_BYTES, "MALLOC_MMAP_THRESHOLD_": KEPT_BYTES}
-"""Freed memory up to this is kept for the next frame: giving it back and faulting it in again costs as much as decoding."""
+"""Freed memory is kept for the next frame: giving it back and faulting it in again costs as much as decoding."""
 
 
 class Ended(Exception):
