@@ -77,12 +77,7 @@ def packet_page(packet: Packet, storage: Objects, *, originals: bool = False) ->
     Raises `StorageError` when the store does not answer; frames that are gone are said to be.
     """
     chosen = _chosen(packet.pictures)
-    with Contained(DecodeLimits()) as decoder:
-        shown = pictures(storage, [one.frame for one in chosen], decoder, originals=originals)
-    return _rendered(packet, chosen, shown, originals=originals)
-
-
-def _rendered(packet: Packet, chosen: Sequence[Picture], shown: Mapping[FrameRef, Shown], *, originals: bool) -> str:
+    shown = _fetched(storage, chosen, originals)
     texts = _texts_shown(packet.texts)
     return render(
         "packet.html",
@@ -116,6 +111,11 @@ def _rendered(packet: Packet, chosen: Sequence[Picture], shown: Mapping[FrameRef
         lost=Counter(one.reason for one in packet.unexaminable),
         kept=Counter(one.reason for one in packet.kept),
     )
+
+
+def _fetched(storage: Objects, chosen: Sequence[Picture], originals: bool) -> Mapping[FrameRef, Shown]:
+    with Contained(DecodeLimits()) as decoder:
+        return pictures(storage, [one.frame for one in chosen], decoder, originals=originals)
 
 
 def conclusion(packet: Packet) -> str:
