@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -278,19 +278,33 @@ def test_a_checkpoint_that_is_not_whole_is_refused_before_anything_is_moved(
     assert read_state(storage).registry is None
 
 
-def test_slots_and_history_are_shown_on_the_command_line(
-    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def liverisk(workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """The command line in the workshop's deployment."""
     for name, value in environment_of(workshop.config).items():
         monkeypatch.setenv(name, value)
     for slot in load_config(environment={}).slots.values():  # a settings file adds to the shipped slots
         (workshop.cards.directory / slot.checkpoint).symlink_to(CARDS_DIRECTORY / slot.checkpoint)
     settings = workshop.config.model_dump(mode="json", include={"slots", "cards_directory", "models_directory"})
     (tmp_path / "liverisk.yaml").write_text(yaml.safe_dump(settings))
+    return lambda *arguments: CliRunner().invoke(cli, ["--config", str(tmp_path / "liverisk.yaml"), *arguments])
 
-    def liverisk(*arguments: str) -> Result:
-        return CliRunner().invoke(cli, ["--config", str(tmp_path / "liverisk.yaml"), *arguments])
 
+def test_what_eval_finds_on_the_command_line_is_what_promote_asks_for(
+    workshop: Workshop, liverisk: Callable[..., Result]
+) -> None:
+    golden = workshop.cards.directory / "two" / "golden.jsonl"
+    golden.write_text(json.dumps({"text": "hello", "scores": {"risky": 0.5}, "tolerance": 1}) + "\n")
+    assert "was never held against one" in liverisk("models", "promote", SLOT, "two", "--no-wait").output
+    judged = liverisk("models", "eval", "two", "--slot", SLOT, "--slower", "99", "--larger", "99")
+    assert (judged.exit_code, "not stored" in judged.output) == (0, False)
+    made = liverisk("models", "promote", SLOT, "two", "--no-wait")
+    assert made.exit_code == 0
+    assert "two held against one at " in made.output
+    assert "on 1 golden examples of two (tolerance 0.02, 99 times slower, 99 times larger): passed" in made.output
+
+
+def test_slots_and_history_are_shown_on_the_command_line(workshop: Workshop, liverisk: Callable[..., Result]) -> None:
     assert "nothing was ever moved" in liverisk("models", "history").output
     tried = liverisk("models", "promote", SLOT, "two", "--dry-run", "--force", "a test")
     assert tried.output.startswith("would promote text.risk: as configured -> two@")
