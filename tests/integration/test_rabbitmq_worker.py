@@ -24,6 +24,18 @@ from workers.stack.connection import environment_of
 from workers.status import read_status
 from workers.storage import Storage
 
+WORKER = """
+from workers.app import make_app
+from workers.broker.checks import check_broker
+from workers.config import load_config
+from workers.engine.bootstep import EngineStep
+config = load_config()
+check_broker(config)
+app = make_app(config)
+app.steps["worker"].discard(EngineStep)  # it would wait for an engine
+app.worker_main(["worker", "-Q", "live,review,rescan", "-c", "2", "--without-gossip", "--without-mingle"])
+"""
+
 
 @pytest.fixture
 def wire(rabbitmq: RabbitMQ) -> Iterator[Wire]:
@@ -46,8 +58,8 @@ def rabbit(config: Config, rabbitmq: RabbitMQ, wire: Wire) -> Iterator[Config]:
 @pytest.fixture
 def worker(rabbit: Config, storage: Storage, state_directory: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Serves every lane with two children; there is no engine."""
-    environment = {**os.environ, **environment_of(rabbit), "LIVERISK__ENGINE__START": "external"}
-    command = [sys.executable, "-m", "workers", "worker", "--concurrency=2"]
+    environment = {**os.environ, **environment_of(rabbit)}
+    command = [sys.executable, "-c", WORKER]
     with (state_directory / "worker.log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
@@ -55,7 +67,10 @@ def worker(rabbit: Config, storage: Storage, state_directory: Path) -> Iterator[
         yield process
     finally:
         process.terminate()
-        process.wait(60)
+        try:
+            process.wait(30)
+        finally:
+            process.kill()
 
 
 def send(config: Config, lane: str, body: object, headers: Mapping[str, object]) -> None:
