@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install rabbitmq demo test check latency memory prove-brokers prove-lanes prove-rescan prove-quality prove-swap hooks clean
+.PHONY: help install rabbitmq demo test check latency memory prove-brokers prove-lanes prove-rescan prove-quality prove-swap prove-hostile hooks clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -56,6 +56,9 @@ prove-brokers: install ## Run all tests of the whole pool on Valkey and then on 
 
 rabbitmq: ## Unpack RabbitMQ for the tests into .venv, if apt has it; `install` does it once
 	@rm -f $(RABBITMQ) && $(MAKE) --no-print-directory $(RABBITMQ)
+
+prove-hostile: install ## Show what hostile media get, how long they take and what of memory (two minutes)
+	@$(BIN)/python -m tests.benchmarks.prove_hostile
 
 hooks: install ## Run the quick checks before every commit
 	@$(BIN)/pre-commit install

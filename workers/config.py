@@ -13,17 +13,18 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError, field_validator, model_validator
 
 from pipelines.cards import CARDS_DIRECTORY, Session
 from pipelines.manifest import one_line
+from pipelines.media import DecodeLimits
 from pipelines.policies import POLICIES_FILE
 from pipelines.segment import ExaminationSettings
 from pipelines.strict import Identifier, Strict
 from pipelines.text.lexicon_file import LEXICONS_DIRECTORY
 from workers.broker.settings import Broker as Broker
 from workers.broker.settings import State as State
-from workers.broker.settings import Tls
+from workers.broker.settings import Tls, check_together
 from workers.lanes import LANES, Lane
 
 SHIPPED_FILE = Path(__file__).resolve().parent.parent / "configs" / "liverisk.yaml"
@@ -112,6 +113,7 @@ class Sampler(Strict):
     jpeg_quality: int = Field(default=85, ge=1, le=100)
     max_frame_side_px: int = Field(default=1280, ge=64, le=8192)
     reconnect_s: float = Field(default=60, ge=0, description="how long a dropped live source is tried again")
+    allow_networks: tuple[IPvAnyNetwork, ...] = Field(default=(), description="not public, and sources may be there")
 
 
 class Overload(Strict):
@@ -161,6 +163,7 @@ class Config(Strict):
     worker: Worker = Worker()
     sampler: Sampler = Sampler()
     examination: ExaminationSettings = ExaminationSettings()
+    decode: DecodeLimits = DecodeLimits()
     state: State = State()
     overload: Overload = Overload()
     review: Review = Review()
@@ -180,14 +183,7 @@ class Config(Strict):
                 "a running segment would be delivered twice: set broker.visibility_timeout_s to twice "
                 f"worker.deadline_s and beyond worker.time_limit_s, {math.ceil(least)} or more"
             )
-        if self.broker.is_rabbit and self.state.url is None:
-            raise ValueError(
-                "broker.url is RabbitMQ, which only queues: set state.url to a redis:// or rediss:// address"
-            )
-        if self.broker.delivery_limit <= self.worker.max_attempts:
-            raise ValueError(
-                "broker.delivery_limit must exceed worker.max_attempts, which names the reason when it ends"
-            )
+        check_together(self.broker, self.state, self.worker.max_attempts)
         return self
 
     @property
@@ -198,6 +194,12 @@ class Config(Strict):
     @property
     def state_tls(self) -> Tls:
         return self.state.tls if self.state.url is not None else self.broker.tls
+
+    @property
+    def decode_limits(self) -> DecodeLimits:
+        """Hostile media may take half of a segment's deadline at most; the models need the rest."""
+        within = min(self.decode.segment_s, self.worker.deadline_s / 2)
+        return self.decode.model_copy(update={"segment_s": within})
 
     @property
     def bulk_deadline_s(self) -> float:

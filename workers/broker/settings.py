@@ -71,6 +71,14 @@ class State(Strict):
         return self
 
 
+def check_together(broker: Broker, state: State, max_attempts: int) -> None:
+    """`ValueError` when one of them cannot keep what the other leaves to it."""
+    if broker.is_rabbit and state.url is None:
+        raise ValueError("broker.url is RabbitMQ, which only queues: set state.url to a redis:// or rediss:// address")
+    if broker.delivery_limit <= max_attempts:
+        raise ValueError("broker.delivery_limit must exceed worker.max_attempts, which gives up first and says why")
+
+
 def scheme_of(url: SecretStr) -> str:
     return urlsplit(url.get_secret_value()).scheme
 
