@@ -100,17 +100,8 @@ def _register(app: Celery, config: Config) -> None:
     # Made in the child at its first message, as connections must not cross a fork.
     opened = cache(lambda: Bench.open(config, app.liverisk_lexicons))
     runs = cache(lambda: Runs(opened().storage))
+    delivered = partial(_delivered, app, config, opened)
     patient = {"soft_time_limit": config.bulk_soft_time_limit_s, "time_limit": config.bulk_time_limit_s}
-
-    def delivered(work: Callable[[Lane], object]) -> None:
-        lane = current_lane(app)
-
-        def noted() -> None:
-            if config.broker.is_rabbit:
-                _note_taken(app, opened().redis, lane)
-            work(lane)
-
-        run_once(noted, lane, partial(put_back, app, config.broker))
 
     @app.task(name=CLASSIFY, shared=False)  # type: ignore[untyped-decorator]  # Celery ships no types
     def liverisk_classify(*arguments: JsonValue, **named: JsonValue) -> None:
@@ -140,6 +131,18 @@ def _register(app: Celery, config: Config) -> None:
     def liverisk_review(*arguments: JsonValue, **named: JsonValue) -> None:
         request = message_in(arguments, named, name="request")
         delivered(lambda lane: review_or_put_aside(request, opened(), lane))
+
+
+def _delivered(app: Celery, config: Config, opened: Callable[[], Bench], work: Callable[[Lane], object]) -> None:
+    """Works off the message at hand, which came through the lane that `work` is told."""
+    lane = current_lane(app)
+
+    def noted() -> None:
+        if config.broker.is_rabbit:
+            _note_taken(app, opened().redis, lane)
+        work(lane)
+
+    run_once(noted, lane, partial(put_back, app, config.broker))
 
 
 def _note_taken(app: Celery, state: redis.Redis, lane: Lane) -> None:
