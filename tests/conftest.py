@@ -16,6 +16,7 @@ import pytest
 import redis
 from pydantic import SecretStr
 
+from tests.rabbitmq import RabbitMQ, scripts
 from workers.config import Config, load_config
 from workers.stack.services import Services
 from workers.state import connect
@@ -61,6 +62,21 @@ def services() -> Iterator[Services]:
         with Services(directory, databases=DATABASES) as running:
             yield running
     finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[RabbitMQ]:
+    """A real RabbitMQ; where none is installed, what needs it is skipped, and says so."""
+    if scripts() is None:
+        pytest.skip("needs RabbitMQ: make rabbitmq")
+    directory = Path(tempfile.mkdtemp(prefix="liverisk-rabbit-"))
+    server = RabbitMQ(directory, password=uuid.uuid4().hex)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
         shutil.rmtree(directory, ignore_errors=True)
 
 

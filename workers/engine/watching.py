@@ -58,7 +58,7 @@ class Watcher:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._storage = Storage(config.store)
-        self._redis = connect(config) if config.broker.url is not None else None
+        self._redis = connect(config) if config.state_url is not None else None
         self._listener: PubSub | None = None
         self._state = State()
         self._standing = Standing()
