@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check latency memory prove-lanes prove-rescan prove-quality prove-swap hooks clean
+.PHONY: help install demo test check bench latency memory prove-lanes prove-rescan prove-quality prove-swap prove-scaling hooks clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -30,6 +30,9 @@ check: install ## Lint, format, types, import directions, settings, policies and
 	@$(BIN)/lint-imports
 	@$(BIN)/liverisk config check | tail -n 1
 
+bench: install ## Measure the pool beside a bare process and plain Celery; BENCH holds more options (an hour)
+	@$(BIN)/liverisk bench $(BENCH)
+
 latency: install ## Measure segment end to record of a live-paced stream
 	@$(BIN)/python -m tests.benchmarks.live_latency
 
@@ -47,6 +50,9 @@ prove-quality: install ## Show what the verdicts are worth: chat, fusion, public
 
 prove-swap: install ## Show what swapping checkpoints under load costs, refuses and survives (half an hour)
 	@$(BIN)/python -m tests.benchmarks.prove_swap
+
+prove-scaling: install ## Show whether the simulation of docs/scaling.md tells what a real pool does (ten minutes)
+	@$(BIN)/python -m tests.benchmarks.prove_scaling
 
 hooks: install ## Run the quick checks before every commit
 	@$(BIN)/pre-commit install
