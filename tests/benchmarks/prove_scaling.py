@@ -16,8 +16,9 @@ from dataclasses import dataclass
 
 from pipelines.manifest import SegmentManifest
 from tests.benchmarks.bench import conclude, place, say, settings
-from workers.bench.compare import WARM_UP, arrivals
+from workers.bench.compare import arrivals
 from workers.bench.corpus import SEGMENT_S, Corpus, write_corpus
+from workers.bench.growth import WARM_UP
 from workers.bench.pool import Pool, RunningPool
 from workers.bench.report import percentile
 from workers.bench.simulation import Demand, Host, fitted, simulate

@@ -14,9 +14,6 @@ from workers.bench.costs import cpu_s, memory_mib
 from workers.bench.order import Order
 from workers.bench.report import Burst, Load, Measured
 
-WARM_UP = 8
-"""Segments before anything is measured: every child has its models then, and every cache what it keeps."""
-ALONE = 5
 JITTER = 0.5
 """A segment comes so much of the mean distance earlier or later: streams start when they like."""
 
@@ -37,8 +34,9 @@ def _measured(contender: Contender, block: int, corpus: Corpus, order: Order, te
     with contender.start() as running:
         ready_s = time.monotonic() - began
         first_s = ready_s + _burst(running, corpus, order.shapes[0], 1).wall_s
-        _burst(running, corpus, order.shapes[0], WARM_UP)
-        alone_s = tuple(_burst(running, corpus, order.shapes[0], 1).wall_s for _ in range(ALONE))
+        if order.warm_up:
+            _burst(running, corpus, order.shapes[0], order.warm_up)
+        alone_s = tuple(_burst(running, corpus, order.shapes[0], 1).wall_s for _ in range(order.alone))
         bursts = {}
         for shape in order.shapes:
             bursts[shape] = _burst(running, corpus, shape, order.segments)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 
-from workers.bench.compare import WARM_UP
 from workers.bench.corpus import Corpus, Shape
 from workers.bench.costs import memory_mib
 from workers.bench.pool import Pool
 from workers.bench.report import Growth
+
+WARM_UP = 8
 
 
 def grow(

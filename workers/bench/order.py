@@ -17,6 +17,9 @@ Name = Literal["bare", "pool", "pool-whole", "celery", "ray"]
 class Order(Strict):
     """`segments` of each shape are measured in each block; they are copies of `distinct` generated ones.
 
+    `warm_up` of the first shape come before: every child has its models then, and every cache what it keeps.
+    `alone` of them are measured one after the other.
+
     `loads` are per cent of a contender's own throughput. The first shape is the one that is measured alone and loaded.
     """
 
@@ -26,6 +29,8 @@ class Order(Strict):
     segments: int
     distinct: int
     blocks: int
+    warm_up: int
+    alone: int
     loads: tuple[float, ...]
     loaded_segments: int
     children: int

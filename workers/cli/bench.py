@@ -28,6 +28,8 @@ def _listed(_: click.Context, __: click.Parameter, value: str) -> list[str]:
 @click.option("--segments", default=32, show_default=True, type=click.IntRange(1), help="Of each shape in each block.")
 @click.option("--distinct", default=16, show_default=True, type=click.IntRange(4), help="Generated ones of each shape.")
 @click.option("--blocks", default=3, show_default=True, type=click.IntRange(1), help="Rounds in changing order.")
+@click.option("--warm-up", default=8, show_default=True, type=click.IntRange(0), help="Segments before all measuring.")
+@click.option("--alone", default=5, show_default=True, type=click.IntRange(0), help="Segments one after the other.")
 @click.option("--loads", default="50,80", show_default=True, callback=_listed, help="Per cent of the own throughput.")
 @click.option("--loaded-segments", default=40, show_default=True, type=click.IntRange(0), help="At each load; 0: none.")
 @click.option("--children", default=2 * CORES, show_default=True, type=click.IntRange(1), help="Of the pool's worker.")
@@ -47,7 +49,8 @@ def bench(chosen: Path | None, /, json_file: Path | None, **asked: object) -> No
     """Measure the pool and others on generated segments; ends with 3 when a bar is missed.
 
     A first look of two minutes: --parts compare,help --contenders bare,pool --shapes busy,quiet --segments 8
-    --blocks 1 --loaded-segments 0. Services, engine and workers are its own; nothing of a running pool is touched.
+    --distinct 4 --blocks 1 --warm-up 4 --alone 2 --loaded-segments 0. Services, engine and
+    workers are its own; nothing of a running pool is touched.
     """
     from pydantic import ValidationError
 
