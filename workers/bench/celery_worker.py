@@ -17,6 +17,8 @@ from pipelines.manifest import SegmentManifest
 from workers.bench import plain_celery
 from workers.bench.contender import Pace
 from workers.bench.corpus import Corpus
+from workers.bench.costs import Roots
+from workers.bench.pool import roots_of, serving
 from workers.checkpoints import s3_fetcher
 from workers.config import Config
 from workers.stack.processes import Child
@@ -109,9 +111,8 @@ class RunningCelery:
     ahead: int
     _there: bool = field(default=False, init=False)
 
-    def roots(self) -> Sequence[int]:
-        parts = (self.services.valkey.child, self.services.seaweedfs.child, self.worker)
-        return [child.pid for child in parts if child.pid is not None]
+    def roots(self) -> Roots:
+        return roots_of((*serving(self.services), self.worker))
 
     def play(self, segments: Sequence[SegmentManifest], at_s: Sequence[float]) -> list[float]:
         """A task says itself when it was finished; its result is asked for through the result backend."""

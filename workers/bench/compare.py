@@ -51,7 +51,7 @@ def _measured(contender: Contender, block: int, corpus: Corpus, order: Order, te
         alone_s=alone_s,
         bursts=bursts,
         loads=loads,
-        memory_mib=round(memory, 1),
+        part_memory_mib={name: round(held, 1) for name, held in memory.items()},
     )
 
 
@@ -59,7 +59,8 @@ def _burst(running: Running, corpus: Corpus, shape: Shape, count: int) -> Burst:
     segments = corpus.copies(shape, count, uuid.uuid4().hex[:8])
     before = cpu_s(running.roots())
     moments = running.play(segments, [0.0] * count)
-    return Burst(segments=count, wall_s=round(max(moments), 4), cpu_s=round(cpu_s(running.roots()) - before, 3))
+    spent = {name: round(now - before.get(name, 0.0), 3) for name, now in cpu_s(running.roots()).items()}
+    return Burst(segments=count, wall_s=round(max(moments), 4), part_cpu_s=spent)
 
 
 def _loads(running: Running, corpus: Corpus, burst: Burst, order: Order, block: int) -> Iterator[Load]:

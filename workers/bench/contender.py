@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from pipelines.manifest import SegmentManifest
+from workers.bench.costs import Roots
 
 PATIENCE_S = 900.0
 """Longest wait for the next segment to be finished."""
@@ -21,7 +22,7 @@ class ContenderFailed(Exception):
 class Running(Protocol):
     """A contender at work."""
 
-    def roots(self) -> Sequence[int]:
+    def roots(self) -> Roots:
         """Its processes: those that everything it consists of descends from."""
         ...
 

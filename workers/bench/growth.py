@@ -22,7 +22,9 @@ def grow(
         for size in sizes:
             moments = running.play(corpus.copies(shape, size, uuid.uuid4().hex[:8]), [0.0] * size)
             found = Growth(
-                segments=size, wall_s=round(max(moments), 3), memory_mib=round(memory_mib(running.roots()), 1)
+                segments=size,
+                wall_s=round(max(moments), 3),
+                memory_mib=round(sum(memory_mib(running.roots()).values()), 1),
             )
             tell(f"  {size} {shape} segments in {found.wall_s:.1f} s, {found.memory_mib:.0f} MiB")
             yield found

@@ -19,9 +19,11 @@ from typing import TextIO
 
 from pipelines.manifest import SegmentManifest, parse_manifest
 from workers.bench.contender import ContenderFailed
+from workers.bench.costs import Roots
 from workers.parenthood import end_with_parent
 
 READY = "ready"
+NOTHING_BESIDE: Roots = {}
 Examine = Callable[[SegmentManifest], None]
 
 
@@ -66,14 +68,14 @@ def _say(replies: TextIO, answer: object) -> None:
 class Player:
     """The parent's side."""
 
-    def __init__(self, process: subprocess.Popen[str], log: Path, beside: Sequence[int]) -> None:
+    def __init__(self, process: subprocess.Popen[str], log: Path, beside: Roots) -> None:
         """`beside`: roots of other processes that belong to the contender."""
         self._process = process
         self._log = log
-        self._beside = tuple(beside)
+        self._beside = beside
 
-    def roots(self) -> Sequence[int]:
-        return (self._process.pid, *self._beside)
+    def roots(self) -> Roots:
+        return {"process": self._process.pid, **self._beside}
 
     def play(self, segments: Sequence[SegmentManifest], at_s: Sequence[float]) -> list[float]:
         assert self._process.stdin is not None
@@ -95,7 +97,7 @@ class Player:
 
 @contextmanager
 def playing(
-    command: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None, beside: Sequence[int] = ()
+    command: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None, beside: Roots = NOTHING_BESIDE
 ) -> Iterator[Player]:
     """The child, ready; ended with the block. Its input closes first, so that it can end what it started."""
     log.parent.mkdir(parents=True, exist_ok=True)

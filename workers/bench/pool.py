@@ -12,12 +12,14 @@ from pipelines.manifest import SegmentManifest
 from pipelines.record import Record
 from workers.bench.contender import Pace
 from workers.bench.corpus import Corpus
+from workers.bench.costs import Roots
 from workers.config import Config
 from workers.publish import Publisher
 from workers.recent import KEY, Done
 from workers.records import read_record, record_key_of
 from workers.stack.pool import LocalPool
 from workers.stack.processes import Child
+from workers.stack.services import Services
 from workers.state import connect
 from workers.storage import Storage
 
@@ -53,6 +55,15 @@ class Pool:
                 yield RunningPool(pool, storage, client, publisher, self.corpus, self.ahead)
 
 
+def serving(services: Services) -> tuple[Child, ...]:
+    """Broker and store."""
+    return services.valkey.child, services.seaweedfs.child
+
+
+def roots_of(children: Sequence[Child]) -> Roots:
+    return {child.name: child.pid for child in children if child.pid is not None}
+
+
 @dataclass
 class RunningPool:
     pool: LocalPool
@@ -63,10 +74,8 @@ class RunningPool:
     ahead: int
     _there: bool = field(default=False, init=False)
 
-    def roots(self) -> Sequence[int]:
-        services = self.pool.services
-        parts: tuple[Child, ...] = (services.valkey.child, services.seaweedfs.child, self.pool.engine)
-        return [child.pid for child in (*parts, *self.pool.workers) if child.pid is not None]
+    def roots(self) -> Roots:
+        return roots_of((*serving(self.pool.services), self.pool.engine, *self.pool.workers))
 
     def play(self, segments: Sequence[SegmentManifest], at_s: Sequence[float]) -> list[float]:
         """Finished is what the worker has written, followed up and noted as done, seen within hundredths of a second.

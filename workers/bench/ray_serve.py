@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workers.bench.player import Player, own_replies, playing, serve
+from workers.bench.pool import roots_of, serving
 from workers.config import Config, load_config
 from workers.stack.connection import environment_of, write_settings
 from workers.stack.services import Services
@@ -60,7 +61,7 @@ class RayServe:
                 "PYTHONPATH": str(ROOT),  # replicas import this very code, wherever their interpreter lives
                 "RAY_USAGE_STATS_ENABLED": "0",
             }
-            beside = [child.pid for child in (services.valkey.child, services.seaweedfs.child) if child.pid]
+            beside = roots_of(serving(services))
             log = config.state_directory / "ray.log"
             command = [self.python, "-m", __name__]
             with playing(command, log=log, environment=environment, beside=beside) as player:

@@ -15,11 +15,15 @@ from workers.bench.corpus import SEGMENT_S, Shape
 
 
 class Burst(Strict):
-    """Segments of one shape, handed over as fast as they were taken. `cpu_s` is of all processes together."""
+    """Segments of one shape, handed over as fast as they were taken, and what each part of the contender did for it."""
 
     segments: int
     wall_s: float
-    cpu_s: float
+    part_cpu_s: dict[str, float]
+
+    @property
+    def cpu_s(self) -> float:
+        return sum(self.part_cpu_s.values())
 
 
 class Load(Strict):
@@ -39,7 +43,11 @@ class Measured(Strict):
     alone_s: tuple[float, ...] = Field(description="busy segments one after the other")
     bursts: dict[Shape, Burst]
     loads: tuple[Load, ...]
-    memory_mib: float = Field(description="proportional set size of all processes after the bursts")
+    part_memory_mib: dict[str, float] = Field(description="proportional set size of each part after the bursts")
+
+    @property
+    def memory_mib(self) -> float:
+        return sum(self.part_memory_mib.values())
 
 
 class Machine(Strict):

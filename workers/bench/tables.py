@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from workers.bench.report import Report, bars, median, percentile, ratio
+from workers.bench.report import Burst, Report, bars, median, percentile, ratio
 
 PERCENTILES = (0.5, 0.95, 0.99)
 
@@ -16,6 +16,7 @@ def tables(report: Report) -> Iterator[str]:
     yield f"    {report.command}"
     for part in (
         _compared(report),
+        _parts(report),
         _latency(report),
         _stages(report),
         _growth(report),
@@ -65,6 +66,25 @@ def _contenders(report: Report) -> Iterator[Sequence[str]]:
             _number(median(one.first_s for one in report.of(name)), 1),
             _number(ratio(report.throughput(name), report.throughput("bare"))),
         ]
+
+
+def _parts(report: Report) -> Iterator[str]:
+    """Who spends the time and holds the memory, for contenders of several parts."""
+    header = ["part", "memory MiB", *(f"{shape}: CPU ms/segment" for shape in report.shapes)]
+    rows = []
+    for name in report.contenders:
+        parts = dict.fromkeys(part for one in report.of(name) for part in one.part_memory_mib)
+        for part in parts if len(parts) > 1 else ():
+            held = median(one.part_memory_mib[part] for one in report.of(name))
+            spent = [_part_ms(report.bursts(name, [shape]), part) for shape in report.shapes]
+            rows.append([f"{name}: {part}", _number(held, 0), *(_number(ms, 0) for ms in spent)])
+    if rows:
+        yield from table(header, rows)
+
+
+def _part_ms(bursts: Sequence[Burst], part: str) -> float | None:
+    segments = sum(burst.segments for burst in bursts)
+    return 1000 * sum(burst.part_cpu_s.get(part, 0.0) for burst in bursts) / segments if segments else None
 
 
 def _latency(report: Report) -> Iterator[str]:

@@ -25,11 +25,11 @@ def measured(name: str, busy_s: float, *, cpu_s: float = 10.0, latency_s: Sequen
         first_s=2,
         alone_s=(1.0,),
         bursts={
-            "busy": Burst(segments=10, wall_s=busy_s, cpu_s=cpu_s),
-            "quiet": Burst(segments=10, wall_s=busy_s / 10, cpu_s=cpu_s / 10),
+            "busy": Burst(segments=10, wall_s=busy_s, part_cpu_s={"engine": cpu_s - 1, "worker": 1}),
+            "quiet": Burst(segments=10, wall_s=busy_s / 10, part_cpu_s={"engine": cpu_s / 10}),
         },
         loads=(Load(share=0.5, latency_s=tuple(latency_s)),),
-        memory_mib=100,
+        part_memory_mib={"engine": 90, "worker": 10},
     )
 
 
