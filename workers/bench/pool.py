@@ -112,14 +112,17 @@ class _Notes:
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
-        self._known = set(self._last())
+        self._known = set(self._last(LOOKED_AT))
 
     def fresh(self) -> list[str]:
-        new = [note for note in reversed(self._last()) if note not in self._known]
+        """Most looks find nothing new: they take the newest note only."""
+        if self._known.issuperset(self._last(1)):
+            return []
+        new = [note for note in reversed(self._last(LOOKED_AT)) if note not in self._known]
         self._known.update(new)
         return [Done.model_validate_json(note).at.isoformat() for note in new]
 
-    def _last(self) -> list[bytes | str]:
-        notes = self._client.lrange(KEY, 0, LOOKED_AT - 1)
+    def _last(self, count: int) -> list[bytes | str]:
+        notes = self._client.lrange(KEY, 0, count - 1)
         assert isinstance(notes, list)
         return notes
