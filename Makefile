@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench latency memory prove-lanes prove-rescan prove-quality prove-swap prove-scaling hooks clean
+.PHONY: help install demo test check bench latency memory prove-lanes prove-rescan prove-quality prove-swap prove-hostile prove-scaling hooks clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -50,6 +50,9 @@ prove-quality: install ## Show what the verdicts are worth: chat, fusion, public
 
 prove-swap: install ## Show what swapping checkpoints under load costs, refuses and survives (half an hour)
 	@$(BIN)/python -m tests.benchmarks.prove_swap
+
+prove-hostile: install ## Show what hostile media get, how long they take and what of memory (two minutes)
+	@$(BIN)/python -m tests.benchmarks.prove_hostile
 
 prove-scaling: install ## Show whether the simulation of docs/scaling.md tells what a real pool does (ten minutes)
 	@$(BIN)/python -m tests.benchmarks.prove_scaling

@@ -13,10 +13,11 @@ from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError, field_validator, model_validator
 
 from pipelines.cards import CARDS_DIRECTORY, Session
 from pipelines.manifest import one_line
+from pipelines.media import DecodeLimits
 from pipelines.policies import POLICIES_FILE
 from pipelines.segment import ExaminationSettings
 from pipelines.strict import Identifier, Strict
@@ -116,6 +117,7 @@ class Sampler(Strict):
     jpeg_quality: int = Field(default=85, ge=1, le=100)
     max_frame_side_px: int = Field(default=1280, ge=64, le=8192)
     reconnect_s: float = Field(default=60, ge=0, description="how long a dropped live source is tried again")
+    allow_networks: tuple[IPvAnyNetwork, ...] = Field(default=(), description="not public, and sources may be there")
 
 
 class State(Strict):
@@ -169,6 +171,7 @@ class Config(Strict):
     worker: Worker = Worker()
     sampler: Sampler = Sampler()
     examination: ExaminationSettings = ExaminationSettings()
+    decode: DecodeLimits = DecodeLimits()
     state: State = State()
     overload: Overload = Overload()
     review: Review = Review()
@@ -187,6 +190,12 @@ class Config(Strict):
                 "broker.visibility_timeout_s must exceed worker.time_limit_s, or a running segment is delivered twice"
             )
         return self
+
+    @property
+    def decode_limits(self) -> DecodeLimits:
+        """Hostile media may take half of a segment's deadline at most; the models need the rest."""
+        within = min(self.decode.segment_s, self.worker.deadline_s / 2)
+        return self.decode.model_copy(update={"segment_s": within})
 
     @property
     def bulk_deadline_s(self) -> float:

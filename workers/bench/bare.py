@@ -89,12 +89,14 @@ class Desk:
     def __init__(self, config: Config, folder: Path, lanes: int) -> None:
         from datetime import UTC, datetime
 
+        from pipelines.decode import InProcess
         from pipelines.text.lexicon import read_lexicons
         from workers.bench.corpus import read_corpus
 
         self._settings = config.examination
         self._corpus = read_corpus(folder)
         self._lexicon = read_lexicons(config.lexicons_directory, today=datetime.now(UTC).date())
+        self._decoder = InProcess()
         self._languages: dict[str, str] = {}
         self._free: SimpleQueue[Lane] = SimpleQueue()
         for lane in load_lanes(config, lanes):
@@ -107,7 +109,8 @@ class Desk:
 
         lane = self._free.get()
         try:
-            segment = fetch_segment(manifest, self._corpus, max_side_px=self._settings.frame_side_px)
+            side_px = self._settings.frame_side_px
+            segment = fetch_segment(manifest, self._corpus, decoder=self._decoder, max_side_px=side_px)
             known = self._languages.get(manifest.stream_id)
             seen = examine(segment, lane, self._settings, language=known, lexicon=self._lexicon)
         finally:

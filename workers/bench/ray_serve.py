@@ -102,12 +102,16 @@ class Segments:
         self._storage = Storage(config.store)
 
     async def __call__(self, message: dict[str, Any]) -> None:
+        from pipelines.decode import InProcess
         from pipelines.items import Clip, Line
         from pipelines.manifest import parse_manifest
         from workers.fetch import fetch_segment
 
         manifest = parse_manifest(message)
-        segment = await asyncio.to_thread(fetch_segment, manifest, self._storage, max_side_px=self._side_px)
+        decoder = InProcess()
+        segment = await asyncio.to_thread(
+            fetch_segment, manifest, self._storage, decoder=decoder, max_side_px=self._side_px
+        )
         pictures = [frame.picture for frame in segment.frames if frame.picture is not None]
         clips = [Clip(segment.audio)] if segment.audio is not None else []
         chat = [Line(line.text) for line in segment.chat or ()]

@@ -17,6 +17,7 @@ from typing import Any
 from pipelines import kinds
 from pipelines.cards import read_card
 from pipelines.checkpoints import ensure
+from pipelines.decode import InProcess
 from pipelines.items import Clip, Item, Line, Picture
 from workers.bench.corpus import Corpus, Shape, read_corpus
 from workers.bench.player import own_replies
@@ -59,7 +60,7 @@ class Media:
     def __init__(self, corpus: Corpus, config: Config, count: int) -> None:
         manifests = [one for shape in _shapes(corpus) for one in corpus.segments[shape]]
         side_px = config.examination.frame_side_px
-        segments = [fetch_segment(manifest, corpus, max_side_px=side_px) for manifest in manifests]
+        segments = [fetch_segment(manifest, corpus, decoder=InProcess(), max_side_px=side_px) for manifest in manifests]
         self.pictures = _cycled([frame.picture for one in segments for frame in one.frames if frame.picture], count)
         self.clips = _cycled([Clip(one.audio, "en") for one in segments if one.audio is not None], count)
         self.lines = _cycled([Line(line.text) for one in segments for line in one.chat or ()], count)

@@ -10,7 +10,9 @@ from functools import partial
 from itertools import groupby
 
 from pipelines.coverage import NO_INPUT
+from pipelines.media import DecodeLimits
 from pipelines.record import MODALITIES, Modality, Severity, TextSource
+from workers.decoder.contained import Contained
 from workers.fetch import Objects
 from workers.runs.blurred import pictures
 from workers.runs.marking import pieces
@@ -74,7 +76,8 @@ def packet_page(packet: Packet, storage: Objects, *, originals: bool = False) ->
     Raises `StorageError` when the store does not answer; frames that are gone are said to be.
     """
     chosen = _chosen(packet.pictures)
-    shown = pictures(storage, [one.frame for one in chosen], originals=originals)
+    with Contained(DecodeLimits()) as decoder:
+        shown = pictures(storage, [one.frame for one in chosen], decoder, originals=originals)
     texts = _texts_shown(packet.texts)
     return render(
         "packet.html",

@@ -160,6 +160,7 @@ def _segment(source: Record, plan: Plan, item: Item, bench: Bench, max_side_px: 
     return fetch_segment(
         manifest,
         bench.storage,
+        decoder=bench.decoder,
         max_side_px=max_side_px,
         stages=item.stages,
         audio_before=item.audio_before,

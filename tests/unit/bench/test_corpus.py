@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.decode import decode_image
+from pipelines.decode import InProcess, decode_image
 from pipelines.frames import without_near_duplicates
 from pipelines.segment import ExaminationSettings, Segment
 from workers.bench import speech
@@ -29,7 +29,7 @@ def corpus(folder: Path) -> Corpus:
 
 
 def fetched(corpus: Corpus, shape: Shape, number: int = 0) -> Segment:
-    return fetch_segment(corpus.segments[shape][number], corpus, max_side_px=640)
+    return fetch_segment(corpus.segments[shape][number], corpus, decoder=InProcess(), max_side_px=640)
 
 
 def test_the_same_seed_gives_the_same_bytes() -> None:
