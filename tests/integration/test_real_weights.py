@@ -110,7 +110,7 @@ def test_mandarin_speech_is_heard_but_for_one_of_five_characters(recordings: Pat
 
 
 def test_clips_are_heard_side_by_side_as_they_are_one_by_one() -> None:
-    host = track(np.random.default_rng(3), 12, pauses_s=(0.3, 0.6)).astype(np.float32) / 32768
+    host = (track(np.random.default_rng(3), 12, pauses_s=(0.3, 0.6)) / 32768).astype(np.float32)
     clips = [Clip(part, "en") for part in np.split(host, 2)]
     hearer = model("whisper-base", "ctranslate2")
     together = hearer.predict(clips)
