@@ -10,9 +10,11 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
+import redis
 from celery import Celery
 from celery.exceptions import Reject
 from celery.signals import setup_logging, worker_process_init
@@ -27,6 +29,7 @@ from workers.lanes import CLASSIFY, CONCLUDE, LANES, REEXAMINE, REVIEW, Lane
 from workers.lexicon_step import LexiconStep
 from workers.lexicons import Lexicons
 from workers.logs import raised_at
+from workers.metrics.counting import Tally, count_quarantined
 from workers.parenthood import end_with_parent
 from workers.runs.bootstep import FeederStep
 from workers.runs.conclude import conclude
@@ -116,33 +119,37 @@ def _register(app: Celery, config: Config) -> None:
     runs = cache(lambda: Runs(opened().storage))
     patient = {"soft_time_limit": config.bulk_soft_time_limit_s, "time_limit": config.bulk_time_limit_s}
 
+    def deliver(task: str, work: Callable[[], object]) -> None:
+        lane = current_lane(app)
+        Tally(lambda: opened().redis, task, lane).count(lambda: run_once(work, lane))
+
     @app.task(name=CLASSIFY, shared=False)  # type: ignore[untyped-decorator]  # Celery ships no types
     def liverisk_classify(*arguments: JsonValue, **named: JsonValue) -> None:
-        request, lane = app.current_task.request, current_lane(app)
+        request, lane, message = app.current_task.request, current_lane(app), message_in(arguments, named)
         # Only what its sender calls live may be looked at less for having waited.
         waited = waited_s(request.get("queued_at"), time.time()) if request.get("live") is True else None
-        run_once(lambda: classify(message_in(arguments, named), opened(), lane=lane, waited_s=waited), lane)
+        deliver(CLASSIFY, lambda: classify(message, opened(), lane=lane, waited_s=waited))
 
     @app.task(name=REEXAMINE, shared=False, **patient)  # type: ignore[untyped-decorator]
     def liverisk_reexamine(*arguments: JsonValue, **named: JsonValue) -> None:
-        def work() -> None:
+        def work() -> str:
             call = segment_call(arguments, named)
-            reexamine_segment(call.run, call.batch, call.index, opened(), runs())
+            return reexamine_segment(call.run, call.batch, call.index, opened(), runs())
 
-        run_once(dropping(work), current_lane(app))
+        deliver(REEXAMINE, dropping(work))
 
     @app.task(name=CONCLUDE, shared=False, **patient)  # type: ignore[untyped-decorator]
     def liverisk_conclude(*arguments: JsonValue, **named: JsonValue) -> None:
-        def work() -> None:
+        def work() -> str:
             call = batch_call(arguments, named)
-            conclude(call.run, call.batch, opened(), runs())
+            return conclude(call.run, call.batch, opened(), runs())
 
-        run_once(dropping(work), current_lane(app))
+        deliver(CONCLUDE, dropping(work))
 
     @app.task(name=REVIEW, shared=False)  # type: ignore[untyped-decorator]
     def liverisk_review(*arguments: JsonValue, **named: JsonValue) -> None:
-        lane = current_lane(app)
-        run_once(lambda: review_or_put_aside(message_in(arguments, named, name="request"), opened(), lane), lane)
+        message, lane = message_in(arguments, named, name="request"), current_lane(app)
+        deliver(REVIEW, lambda: review_or_put_aside(message, opened(), lane))
 
 
 def message_in(arguments: tuple[JsonValue, ...], named: dict[str, JsonValue], *, name: str = "manifest") -> JsonValue:
@@ -171,31 +178,36 @@ def waited_s(queued_at: object, now: float) -> float | None:
     return max(0.0, waited) if -MOST_AHEAD_S <= waited <= MOST_WAITED_S else None
 
 
-def review_or_put_aside(message: JsonValue, bench: Bench, lane: Lane) -> None:
+def review_or_put_aside(message: JsonValue, bench: Bench, lane: Lane) -> Literal["asked", "quarantined"]:
     """Asks for the review; a message that is no request for one is kept in quarantine."""
     try:
         review_asked(message, bench)
     except RequestError as error:
         key = quarantine.put_aside(bench.storage, message, reason="review_request", detail=str(error), lane=lane)
         logger.warning("review request quarantined key=%s", key)
+        with suppress(redis.RedisError):
+            count_quarantined(bench.redis, "review_request")
+        return "quarantined"
+    return "asked"
 
 
-def dropping(work: Callable[[], None]) -> Callable[[], None]:
+def dropping(work: Callable[[], str | None]) -> Callable[[], str | None]:
     """The work, its message dropped when it means nothing here: the feeder sends again what is still to be done."""
 
-    def attempt() -> None:
+    def attempt() -> str | None:
         try:
-            work()
+            return work()
         except (MessageError, RunError) as error:
             logger.warning("message dropped error=%s", type(error).__name__)
+            return "dropped"
 
     return attempt
 
 
-def run_once(work: Callable[[], object], lane: Lane) -> None:
-    """One delivery. `Reject` puts the message back; how often that happens is the work's to count."""
+def run_once(work: Callable[[], object], lane: Lane) -> object:
+    """One delivery; what came out. `Reject` puts the message back; how often that happens is the work's to count."""
     try:
-        work()
+        return work()
     except PUT_BACK as error:
         logger.warning("segment put back lane=%s error=%s", lane, type(error).__name__)
         time.sleep(random.uniform(*PAUSE_S))  # noqa: S311  # spreads retries, guards nothing

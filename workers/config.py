@@ -22,9 +22,12 @@ from pipelines.segment import ExaminationSettings
 from pipelines.strict import Identifier, Strict
 from pipelines.text.lexicon_file import LEXICONS_DIRECTORY
 from workers.lanes import LANES, Lane
+from workers.privacy.settings import Privacy, Retention
 
 SHIPPED_FILE = Path(__file__).resolve().parent.parent / "configs" / "liverisk.yaml"
 ENVIRONMENT_PREFIX = "LIVERISK__"
+OWN_FOLDERS = frozenset({"audit", "evidence", "probe", "quarantine", "records", "registry", "runs", "tables"})
+"""What the pool keeps for itself at the top of the bucket."""
 CONNECTION_FILE = "connection.yaml"
 """Written by the embedded stack into the state directory while it runs: where it listens, with which passwords."""
 
@@ -54,7 +57,18 @@ class Store(Strict):
     region: str = "us-east-1"
     access_key: SecretStr | None = None
     secret_key: SecretStr | None = None
-    media_prefix: str = Field(default="media/", description="manifests may name only objects below it")
+    media_prefix: str = Field(
+        default="media/",
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9._=-]*/)+$",
+        description="manifests may name only what is below",
+    )
+
+    @field_validator("media_prefix")
+    @classmethod
+    def _is_of_media_alone(cls, prefix: str) -> str:
+        if (first := prefix.partition("/")[0]) in OWN_FOLDERS:
+            raise ValueError(f"{first}/ is the pool's own: a manifest could name what is no media")
+        return prefix
 
 
 class Filling(Strict):
@@ -174,6 +188,8 @@ class Config(Strict):
     review: Review = Review()
     runs: Runs = Runs()
     registry: Registry = Registry()
+    privacy: Privacy = Privacy()
+    retention: Retention = Retention()
     state_directory: Path = Path(".liverisk")
     models_directory: Path | None = Field(default=None, description="finished checkpoints; null: the user's cache")
     cards_directory: Path = CARDS_DIRECTORY

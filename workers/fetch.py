@@ -93,9 +93,14 @@ def media_keys(manifest: SegmentManifest) -> set[str]:
 
 def check_reach(manifest: SegmentManifest, media_prefix: str) -> None:
     """Raises `OutsideMedia` unless every named object lies below the prefix."""
-    for key in media_keys(manifest):
-        if not key.startswith(media_prefix) or "//" in key or "/../" in f"{key}/":
+    for key in sorted(media_keys(manifest)):
+        if not within(key, media_prefix):
             raise OutsideMedia(f"{key} is not below {media_prefix}")
+
+
+def within(key: str, media_prefix: str) -> bool:
+    """Whether the key lies below the prefix as it stands: stores resolve empty and dotted steps as they like."""
+    return key.startswith(media_prefix) and not {"", ".", ".."} & set(key.split("/"))
 
 
 def _frames(references: Sequence[FrameRef], storage: Objects, max_side_px: int) -> tuple[Frame, ...]:

@@ -26,8 +26,13 @@ COMMANDS = {
     "rescan": ("workers.cli.rescan", "Look again at recorded segments; status, pause, diff, apply … of such runs."),
     "models": ("workers.cli.models", "Checkpoints: get, check, compare and train them, move them in and out of slots."),
     "verdicts": ("workers.cli.verdicts", "Read results: show, query, compact."),
+    "evidence": ("workers.cli.evidence", "Hold an incident's segments against retention and purges."),
+    "purge": ("workers.cli.purge", "Remove what is kept of a stream or of a user."),
+    "retention": ("workers.cli.retention", "How long objects are kept: rules for the store, and a sweep."),
     "quarantine": ("workers.cli.quarantine", "What keeps failing."),
+    "audit": ("workers.cli.audit", "Who had what changed, and how it ended."),
     "status": ("workers.cli.status", "Lanes, workers, engine, slots: one screen."),
+    "metrics": ("workers.cli.metrics", "The pool's metrics, for Prometheus."),
     "score": ("workers.cli.score", "What the models say of one item, no service up."),
     "config": ("workers.cli.config", "The merged configuration, redacted."),
 }

@@ -23,7 +23,7 @@ from pipelines.text.lexicon import Lexicon
 from pipelines.text_scores import SLOTS
 from workers.classify import AWAY, Bench, StillRunning
 from workers.engine.errors import EngineUnavailable
-from workers.fetch import OutsideMedia, check_reach, fetch_segment
+from workers.fetch import OutsideMedia, check_reach, fetch_segment, within
 from workers.logs import raised_at
 from workers.records import RecordError, read_record
 from workers.runs.derive import LOOKS_AT
@@ -156,14 +156,16 @@ def _segment(source: Record, plan: Plan, item: Item, bench: Bench, max_side_px: 
     if not set(item.stages) & set(LOOKS_AT):
         return None
     manifest = manifest_of(source, plan.run, plan.profile)
-    check_reach(manifest, bench.config.store.media_prefix)
+    prefix = bench.config.store.media_prefix
+    check_reach(manifest, prefix)
+    before, after = (key if key and within(key, prefix) else None for key in (item.audio_before, item.audio_after))
     return fetch_segment(
         manifest,
         bench.storage,
         max_side_px=max_side_px,
         stages=item.stages,
-        audio_before=item.audio_before,
-        audio_after=item.audio_after,
+        audio_before=before,
+        audio_after=after,
     )
 
 
