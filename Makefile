@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check latency memory prove-lanes prove-rescan prove-quality prove-swap hooks clean
+.PHONY: help install demo test check latency memory prove-lanes prove-rescan prove-quality prove-swap prove-hostile hooks clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -47,6 +47,9 @@ prove-quality: install ## Show what the verdicts are worth: chat, fusion, public
 
 prove-swap: install ## Show what swapping checkpoints under load costs, refuses and survives (half an hour)
 	@$(BIN)/python -m tests.benchmarks.prove_swap
+
+prove-hostile: install ## Show what hostile media get, how long they take and what of memory (two minutes)
+	@$(BIN)/python -m tests.benchmarks.prove_hostile
 
 hooks: install ## Run the quick checks before every commit
 	@$(BIN)/pre-commit install

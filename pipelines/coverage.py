@@ -12,6 +12,10 @@ MISSING_OBJECT: Final = "missing_object"
 """The manifest names an object that the store does not have."""
 UNDECODABLE: Final = "undecodable"
 """The bytes are not the media they claim to be, or less or far more of them than can be right."""
+DECODE_CRASH: Final = "decode_crash"
+"""Decoding it ended the process that did: a permanent finding, as it does so again."""
+DECODE_MEMORY: Final = "decode_memory"
+DECODE_TIMEOUT: Final = "decode_timeout"
 MODEL_FAILED: Final = "model_failed"
 DEADLINE: Final = "deadline"
 SHED: Final = "shed"
@@ -24,5 +28,18 @@ NO_MODEL: Final = "no_model"
 HARMLESS: Final = frozenset({NO_INPUT, SILENCE})
 """Reasons that leave a verdict whole: there was nothing that could have been missed."""
 REASONS: Final = frozenset(
-    {NO_INPUT, SILENCE, MISSING_OBJECT, UNDECODABLE, MODEL_FAILED, DEADLINE, SHED, GAP, NO_MODEL}
+    {
+        NO_INPUT,
+        SILENCE,
+        MISSING_OBJECT,
+        UNDECODABLE,
+        DECODE_CRASH,
+        DECODE_MEMORY,
+        DECODE_TIMEOUT,
+        MODEL_FAILED,
+        DEADLINE,
+        SHED,
+        GAP,
+        NO_MODEL,
+    }
 )

@@ -104,6 +104,9 @@ class Fusion(Strict):
 
     corroboration: float = Field(default=0.5, ge=0, le=1, description="how much of a second modality is added, once")
     frame_persistence: float = Field(default=0.4, gt=0, le=1, description="share of frames pooled, highest first")
+    sure_confidence: float = Field(
+        default=0.6, gt=0, le=1, description="what was heard or read so surely counts whole, below in proportion"
+    )
     user_gain: float = Field(default=0.5, ge=0, description="log-odds per doubling of distinct chat users")
     user_cap: int = Field(default=16, ge=1, description="more distinct users than this add nothing")
     default_weight: float = Field(default=1.0, ge=0, le=1.5, description="weight of a source that is not a modality")

@@ -34,8 +34,8 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 @contextmanager
-def served(answer: Answer) -> Iterator[str]:
-    """An HTTP server on a free loopback port that answers every GET with `answer`; gives its base address."""
+def served(answer: Answer, host: str = "127.0.0.1") -> Iterator[str]:
+    """An HTTP server on a free port of a loopback address that answers every GET with `answer`; gives its address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -47,11 +47,11 @@ def served(answer: Answer) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             """Tests say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer((host, 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http://{host}:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()

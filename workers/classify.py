@@ -22,11 +22,13 @@ from pydantic import JsonValue
 from pipelines.cards import Label, read_cards
 from pipelines.fusion import evidence_of, fuse, instants
 from pipelines.manifest import MAX_MANIFEST_BYTES, ManifestError, SegmentManifest, parse_manifest
+from pipelines.media import Decoder
 from pipelines.policies import Policies, read_policies
 from pipelines.record import Observations, Processing, Record, Verdict
 from pipelines.segment import ExaminationSettings
 from workers import quarantine
 from workers.config import Config
+from workers.decoder.contained import Contained, DecoderUnavailable
 from workers.engine.client import EngineClient
 from workers.engine.errors import CheckpointGone, EngineUnavailable
 from workers.fetch import OutsideMedia, check_reach
@@ -51,7 +53,15 @@ class StillRunning(Exception):
     """Another delivery of the same segment is being worked on, or was until moments ago."""
 
 
-AWAY = (StorageError, EngineUnavailable, CheckpointGone, StillRunning, redis.RedisError, ConnectionError)
+AWAY = (
+    StorageError,
+    EngineUnavailable,
+    CheckpointGone,
+    DecoderUnavailable,
+    StillRunning,
+    redis.RedisError,
+    ConnectionError,
+)
 """Something the segment needs is away: not its fault, so the start does not count, and it is tried again."""
 
 LANGUAGE_CERTAIN = 0.8
@@ -72,6 +82,7 @@ class Bench:
     labels: Mapping[str, Mapping[str, Label]]
     lexicons: Lexicons
     pseudonyms: Pseudonyms
+    decoder: Decoder
     worker: str
 
     @classmethod
@@ -91,6 +102,7 @@ class Bench:
             labels={name: card.fields.labels for name, card in cards.items()},
             lexicons=lexicons,
             pseudonyms=Pseudonyms.of(config),
+            decoder=Contained(config.decode_limits),
             worker=f"{platform.node()}:{os.getpid()}",
         )
 

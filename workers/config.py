@@ -13,21 +13,21 @@ from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError, field_validator, model_validator
 
 from pipelines.cards import CARDS_DIRECTORY, Session
 from pipelines.manifest import one_line
+from pipelines.media import DecodeLimits
 from pipelines.policies import POLICIES_FILE
 from pipelines.segment import ExaminationSettings
 from pipelines.strict import Identifier, Strict
 from pipelines.text.lexicon_file import LEXICONS_DIRECTORY
 from workers.lanes import LANES, Lane
 from workers.privacy.settings import Privacy, Retention
+from workers.reach import MediaPrefix
 
 SHIPPED_FILE = Path(__file__).resolve().parent.parent / "configs" / "liverisk.yaml"
 ENVIRONMENT_PREFIX = "LIVERISK__"
-OWN_FOLDERS = frozenset({"audit", "evidence", "probe", "quarantine", "records", "registry", "runs", "tables"})
-"""What the pool keeps for itself at the top of the bucket."""
 CONNECTION_FILE = "connection.yaml"
 """Written by the embedded stack into the state directory while it runs: where it listens, with which passwords."""
 
@@ -57,18 +57,7 @@ class Store(Strict):
     region: str = "us-east-1"
     access_key: SecretStr | None = None
     secret_key: SecretStr | None = None
-    media_prefix: str = Field(
-        default="media/",
-        pattern=r"^([A-Za-z0-9][A-Za-z0-9._=-]*/)+$",
-        description="manifests may name only what is below",
-    )
-
-    @field_validator("media_prefix")
-    @classmethod
-    def _is_of_media_alone(cls, prefix: str) -> str:
-        if (first := prefix.partition("/")[0]) in OWN_FOLDERS:
-            raise ValueError(f"{first}/ is the pool's own: a manifest could name what is no media")
-        return prefix
+    media_prefix: MediaPrefix = Field(default="media/", description="manifests may name only objects below it")
 
 
 class Filling(Strict):
@@ -130,6 +119,7 @@ class Sampler(Strict):
     jpeg_quality: int = Field(default=85, ge=1, le=100)
     max_frame_side_px: int = Field(default=1280, ge=64, le=8192)
     reconnect_s: float = Field(default=60, ge=0, description="how long a dropped live source is tried again")
+    allow_networks: tuple[IPvAnyNetwork, ...] = Field(default=(), description="not public, and sources may be there")
 
 
 class State(Strict):
@@ -183,6 +173,7 @@ class Config(Strict):
     worker: Worker = Worker()
     sampler: Sampler = Sampler()
     examination: ExaminationSettings = ExaminationSettings()
+    decode: DecodeLimits = DecodeLimits()
     state: State = State()
     overload: Overload = Overload()
     review: Review = Review()
@@ -203,6 +194,12 @@ class Config(Strict):
                 "broker.visibility_timeout_s must exceed worker.time_limit_s, or a running segment is delivered twice"
             )
         return self
+
+    @property
+    def decode_limits(self) -> DecodeLimits:
+        """Hostile media may take half of a segment's deadline at most; the models need the rest."""
+        within = min(self.decode.segment_s, self.worker.deadline_s / 2)
+        return self.decode.model_copy(update={"segment_s": within})
 
     @property
     def bulk_deadline_s(self) -> float:

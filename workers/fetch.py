@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
@@ -14,18 +15,14 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from pipelines import coverage as why
-from pipelines.decode import DecodeError, decode_audio, decode_image
 from pipelines.manifest import AudioRef, ChatLine, ChatRef, FrameRef, SegmentManifest
+from pipelines.media import Allowance, DecodeError, Decoder
 from pipelines.record import STAGES, Coverage, Stage
 from pipelines.segment import Frame, Segment
+from workers.reach import within
 from workers.storage import ObjectMissing, ObjectTooLarge, OutOfRange
 
-MAX_AUDIO_BYTES = 64 * 1024 * 1024
-"""Two minutes of uncompressed stereo at 96 kHz and 16 bits take 46 MB."""
 MAX_CHAT_BYTES = 16 * 1024 * 1024
-MAX_FRAMES_BYTES = 256 * 1024 * 1024
-"""From the first byte that is needed of an object to the last: two thousand frames of 128 KB."""
-
 MAX_DURATION_S = 120.0
 """The longest segment that a manifest may stand for."""
 
@@ -53,12 +50,15 @@ def fetch_segment(
     manifest: SegmentManifest,
     storage: Objects,
     *,
+    decoder: Decoder,
     max_side_px: int,
     stages: Collection[Stage] = STAGES,
     audio_before: str | None = None,
     audio_after: str | None = None,
 ) -> Segment:
-    """The decoded segment, with the media that these stages look at. Raises `StorageError` when the store is mute.
+    """The decoded segment, with the media that these stages look at.
+
+    Raises `StorageError` when the store is mute, and what the decoder raises when it is not the medium's fault.
 
     `audio_before` and `audio_after` are keys of the neighbouring segments' audio: where one is gone or broken, the
     segment is heard without it.
@@ -66,11 +66,13 @@ def fetch_segment(
     problems: dict[Literal["speech", "chat"], Coverage] = {}
     looked_at = manifest.frames if "frames" in stages or "screen" in stages else ()
     listened_to = manifest.audio if "speech" in stages else None
+    allowance = Allowance.of(decoder.limits, len(looked_at) + 3)
+    opening = _Opening(storage, decoder, allowance, max_side_px)
     with ThreadPoolExecutor(2, thread_name_prefix="fetch") as pool:
-        frames = pool.submit(_frames, looked_at, storage, max_side_px)
-        audio = pool.submit(_audio, listened_to, storage, manifest.duration_s)
-        before = pool.submit(_neighbour, audio_before, storage)
-        after = pool.submit(_neighbour, audio_after, storage)
+        frames = pool.submit(opening.frames, looked_at)
+        audio = pool.submit(opening.audio, listened_to, manifest.duration_s)
+        before = pool.submit(opening.neighbour, audio_before)
+        after = pool.submit(opening.neighbour, audio_after)
         chat = _chat(manifest.chat, storage)
         heard = audio.result()
         seen = frames.result()
@@ -98,66 +100,71 @@ def check_reach(manifest: SegmentManifest, media_prefix: str) -> None:
             raise OutsideMedia(f"{key} is not below {media_prefix}")
 
 
-def within(key: str, media_prefix: str) -> bool:
-    """Whether the key lies below the prefix as it stands: stores resolve empty and dotted steps as they like."""
-    return key.startswith(media_prefix) and not {"", ".", ".."} & set(key.split("/"))
+@dataclass(frozen=True)
+class _Opening:
+    """Media of one segment on their way from bytes to arrays."""
 
+    storage: Objects
+    decoder: Decoder
+    allowance: Allowance
+    max_side_px: int
 
-def _frames(references: Sequence[FrameRef], storage: Objects, max_side_px: int) -> tuple[Frame, ...]:
-    """Objects that hold several frames are fetched once, from the first byte needed to the last."""
-    extents: dict[str, tuple[int, int]] = {}
-    for reference in references:
-        if reference.offset is not None and reference.length is not None:
-            low, high = extents.get(reference.key, (reference.offset, 0))
-            extents[reference.key] = (min(low, reference.offset), max(high, reference.offset + reference.length))
-    objects: dict[str, bytes | Coverage] = {}
-    frames: list[Frame] = []
-    for reference in references:
-        if reference.key not in objects:
-            objects[reference.key] = _object(reference.key, storage, extents.get(reference.key))
-        frames.append(_frame(reference, objects[reference.key], extents.get(reference.key), max_side_px))
-    return tuple(frames)
+    def frames(self, references: Sequence[FrameRef]) -> tuple[Frame, ...]:
+        """Objects that hold several frames are fetched once, from the first byte needed to the last."""
+        extents: dict[str, tuple[int, int]] = {}
+        for reference in references:
+            if reference.offset is not None and reference.length is not None:
+                low, high = extents.get(reference.key, (reference.offset, 0))
+                extents[reference.key] = (min(low, reference.offset), max(high, reference.offset + reference.length))
+        objects: dict[str, bytes | Coverage] = {}
+        frames: list[Frame] = []
+        for reference in references:
+            if reference.key not in objects:
+                objects[reference.key] = self._object(reference.key, extents.get(reference.key))
+            frames.append(self._frame(reference, objects[reference.key], extents.get(reference.key)))
+        return tuple(frames)
 
+    def _object(self, key: str, extent: tuple[int, int] | None) -> bytes | Coverage:
+        most = self.decoder.limits.max_frames_bytes
+        try:
+            if extent is None:
+                return self.storage.get(key, max_bytes=most)
+            return self.storage.get(key, offset=extent[0], length=extent[1] - extent[0], max_bytes=most)
+        except ObjectMissing:
+            return _missing(key)
+        except OutOfRange:
+            return _undecodable("object shorter than its range")
+        except ObjectTooLarge as error:
+            return _undecodable(str(error))
 
-def _object(key: str, storage: Objects, extent: tuple[int, int] | None) -> bytes | Coverage:
-    try:
-        if extent is None:
-            return storage.get(key, max_bytes=MAX_FRAMES_BYTES)
-        return storage.get(key, offset=extent[0], length=extent[1] - extent[0], max_bytes=MAX_FRAMES_BYTES)
-    except ObjectMissing:
-        return _missing(key)
-    except OutOfRange:
-        return _undecodable("object shorter than its range")
-    except ObjectTooLarge as error:
-        return _undecodable(str(error))
+    def _frame(self, reference: FrameRef, content: bytes | Coverage, extent: tuple[int, int] | None) -> Frame:
+        if isinstance(content, Coverage):
+            return Frame(reference.at_s, None, content)
+        if extent is not None and reference.offset is not None and reference.length is not None:
+            start = reference.offset - extent[0]
+            content = content[start : start + reference.length]
+        try:
+            picture = self.decoder.image(content, max_side_px=self.max_side_px, allowance=self.allowance)
+        except DecodeError as error:
+            return Frame(reference.at_s, None, _undecodable(str(error), error.reason))
+        return Frame(reference.at_s, picture)
 
+    def audio(self, reference: AudioRef | None, duration_s: float) -> NDArray[np.float32] | Coverage | None:
+        if reference is None:
+            return None
+        try:
+            content = self.storage.get(reference.key, max_bytes=self.decoder.limits.max_audio_bytes)
+            return self.decoder.audio(content, max_s=duration_s + 1, allowance=self.allowance)
+        except ObjectMissing:
+            return _missing(reference.key, total=duration_s)
+        except ObjectTooLarge as error:
+            return _undecodable(str(error), total=duration_s)
+        except DecodeError as error:
+            return _undecodable(str(error), error.reason, total=duration_s)
 
-def _frame(reference: FrameRef, content: bytes | Coverage, extent: tuple[int, int] | None, max_side_px: int) -> Frame:
-    if isinstance(content, Coverage):
-        return Frame(reference.at_s, None, content)
-    if extent is not None and reference.offset is not None and reference.length is not None:
-        start = reference.offset - extent[0]
-        content = content[start : start + reference.length]
-    try:
-        return Frame(reference.at_s, decode_image(content, max_side_px=max_side_px))
-    except DecodeError as error:
-        return Frame(reference.at_s, None, _undecodable(str(error)))
-
-
-def _audio(reference: AudioRef | None, storage: Objects, duration_s: float) -> NDArray[np.float32] | Coverage | None:
-    if reference is None:
-        return None
-    try:
-        return decode_audio(storage.get(reference.key, max_bytes=MAX_AUDIO_BYTES), max_s=duration_s + 1)
-    except ObjectMissing:
-        return _missing(reference.key, total=duration_s)
-    except (DecodeError, ObjectTooLarge) as error:
-        return _undecodable(str(error), total=duration_s)
-
-
-def _neighbour(key: str | None, storage: Objects) -> NDArray[np.float32] | None:
-    audio = _audio(AudioRef(key=key) if key else None, storage, MAX_DURATION_S)
-    return None if isinstance(audio, Coverage) else audio
+    def neighbour(self, key: str | None) -> NDArray[np.float32] | None:
+        audio = self.audio(AudioRef(key=key) if key else None, MAX_DURATION_S)
+        return None if isinstance(audio, Coverage) else audio
 
 
 def _chat(chat: tuple[ChatLine, ...] | ChatRef | None, storage: Objects) -> tuple[ChatLine, ...] | Coverage | None:
@@ -178,5 +185,5 @@ def _missing(key: str, total: float = 0) -> Coverage:
     return Coverage(status="not", reason=why.MISSING_OBJECT, detail=key, total=total)
 
 
-def _undecodable(detail: str, total: float = 0) -> Coverage:
-    return Coverage(status="not", reason=why.UNDECODABLE, detail=detail, total=total)
+def _undecodable(detail: str, reason: str = why.UNDECODABLE, total: float = 0) -> Coverage:
+    return Coverage(status="not", reason=reason, detail=detail, total=total)

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pipelines import coverage as why
 from pipelines.cards import Label, read_cards
-from pipelines.decode import decode_audio, decode_image
 from pipelines.examine import examine
 from pipelines.fusion import counted_hits, evidence_of, fuse
 from pipelines.items import SAMPLE_RATE_HZ, CheckpointRef, Item, Result
 from pipelines.manifest import SegmentManifest, parse_manifest
+from pipelines.media import DecodeLimits, Decoder
 from pipelines.models import Models
 from pipelines.policies import Policies, read_policies
 from pipelines.record import Coverage, Hit, Observations, TextObservation
@@ -28,6 +28,7 @@ from pipelines.text.lexicon import Lexicon, read_lexicons
 from pipelines.text.normalise import normalise
 from pipelines.text_scores import checkpoints_of, read_texts, score_texts
 from workers.config import Config
+from workers.decoder.contained import Contained
 from workers.engine.engine import Engine
 from workers.fetch import fetch_segment
 from workers.scored import (
@@ -99,6 +100,7 @@ class Scorer:
     policies: Policies
     examination: ExaminationSettings
     lexicon: Lexicon | None = None
+    decoder: Decoder = field(default_factory=lambda: Contained(DecodeLimits()))
 
     @classmethod
     @contextmanager
@@ -121,7 +123,8 @@ class Scorer:
             if slots:
                 loaded = Engine.load(config.model_copy(update={"slots": slots}), report=report)
                 models = stack.enter_context(loaded).models("score")
-            yield cls(models, labels, read_policies(config.policies_file), config.examination, terms)
+            decoder = stack.enter_context(Contained(config.decode_limits))
+            yield cls(models, labels, read_policies(config.policies_file), config.examination, terms, decoder)
 
     def texts(self, texts: Sequence[str]) -> Iterator[TextScore]:
         """One score a text, in order, each as if it stood alone; a few hundred are scored at a time."""
@@ -133,7 +136,7 @@ class Scorer:
 
     def image(self, data: bytes) -> ImageScore:
         """Raises `DecodeError` when the bytes are no image."""
-        picture = decode_image(data, max_side_px=self.examination.frame_side_px)
+        picture = self.decoder.image(data, max_side_px=self.examination.frame_side_px)
         seen = self._examined(Segment(_standing_alone(1.0), frames=(Frame(0.0, picture),)))
         examined = seen.coverage["frames"].status != "not"
         return ImageScore(
@@ -149,7 +152,7 @@ class Scorer:
 
     def audio(self, data: bytes) -> AudioScore:
         """Raises `DecodeError` when the bytes are no audio, `TooLong` when there is too much of it."""
-        samples = decode_audio(data, max_s=MAX_AUDIO_S + 1)
+        samples = self.decoder.audio(data, max_s=MAX_AUDIO_S + 1)
         duration_s = samples.size / SAMPLE_RATE_HZ
         if duration_s > MAX_AUDIO_S:
             raise TooLong(f"the audio is longer than {MAX_AUDIO_S:.0f} s; cut it into segments with `liverisk sample`")
@@ -177,7 +180,8 @@ class Scorer:
     def manifest(self, path: Path) -> SegmentScore:
         """The segment of a manifest file whose keys are files beside it. Raises `ManifestError`."""
         manifest = parse_manifest(path.read_bytes())
-        segment = fetch_segment(manifest, Folder(path.parent), max_side_px=self.examination.frame_side_px)
+        side_px = self.examination.frame_side_px
+        segment = fetch_segment(manifest, Folder(path.parent), decoder=self.decoder, max_side_px=side_px)
         seen = self._examined(segment)
         at = manifest.captured_at.timestamp()
         evidence = evidence_of(seen, self.labels, self.policies)

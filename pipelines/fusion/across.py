@@ -70,7 +70,9 @@ def shown(sources: BySource, policy: Policy, fusion: Fusion, *, raised_now: bool
     others: list[tuple[float, Evidence]] = []
     for source, items in sources.items():
         weight = policy.weight(source, fusion.default_weight)
-        ranked = sorted(((weight * pull(item, policy), item) for item in items if item.probability > least), key=_order)
+        ranked = sorted(
+            ((weight * pull(item, policy, fusion), item) for item in items if item.probability > least), key=_order
+        )
         firsts += ranked[:1]
         others += ranked[1:]
     kept = [*sorted(firsts, key=_order), *sorted(others, key=_order)][: fusion.evidence_kept]

@@ -13,16 +13,17 @@ from pipelines.record import Evidence
 def pooled(items: Sequence[Evidence], policy: Policy, fusion: Fusion) -> float:
     """What the items of one modality say together; `items` is not empty.
 
-    Pictures: the mean log-odds of the highest `frame_persistence` of them (at least one), so that one spike among
-    many frames counts less than what stays in view. Everything else: the strongest item, plus `user_gain` for each
-    doubling of the distinct users who said something that reaches `watch`. An item's `weight` (how sure its
-    recogniser was) pulls it towards the prior. When no item rises above the prior, the highest as it is.
+    Pictures: the mean log-odds of the highest `frame_persistence` of them (at least one), so that one spike among many
+    frames counts less than what stays in view. Everything else: the strongest item, plus `user_gain` for each doubling
+    of the distinct users who said something that reaches `watch`. An item's `weight` (how sure its recogniser was)
+    pulls it towards the prior where it is below `sure_confidence`. When no item rises above the prior, the highest as
+    it is.
     """
     highest = max(item.probability for item in items)
     if highest <= policy.prior:
         return highest
-    pictures = [pull(item, policy) for item in items if is_picture(item)]
-    others = [(pull(item, policy), item.users) for item in items if not is_picture(item)]
+    pictures = [pull(item, policy, fusion) for item in items if is_picture(item)]
+    others = [(pull(item, policy, fusion), item.users) for item in items if not is_picture(item)]
     by = max(_lasting(pictures, fusion), _strongest(others) + _crowd(others, policy, fusion))
     return sigmoid(logit(policy.prior) + by)
 
@@ -32,9 +33,10 @@ def is_picture(item: Evidence) -> bool:
     return item.frame is not None and item.text is None
 
 
-def pull(item: Evidence, policy: Policy) -> float:
+def pull(item: Evidence, policy: Policy, fusion: Fusion) -> float:
     """How far one item alone lifts the log-odds above the prior."""
-    return item.weight * excess(item.probability, policy.prior)
+    sure = min(1.0, item.weight / fusion.sure_confidence)
+    return sure * excess(item.probability, policy.prior)
 
 
 def _lasting(pulls: Sequence[float], fusion: Fusion) -> float:

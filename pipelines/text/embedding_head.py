@@ -1,42 +1,68 @@
 """Kind `embedding-head`: a sentence encoder, with an adapter or without, and one linear layer per policy on top.
 
-The layer reads the encoder's vector and, where the head has that half, the characters of the text. Head and adapter
+The layer reads the encoder's vector, or a hidden layer over it, and, where the head has that half, the characters of
+the text. Head and adapter
 lie beside the card and weigh a few megabytes, so a better one is a commit, not a download. Several cards may share one
 encoder and differ in these two alone.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.cards import Card, CardError
+from pipelines.cards import Card, CardError, Session
+from pipelines.checkpoints.folder import digest_of, entries, sha256_of
+from pipelines.embeddings import Embedding
 from pipelines.items import Failure, Item, Line, Result, Scores
 from pipelines.sessions.adapter import adapter_of
-from pipelines.text.encoder import MAX_TOKENS, Embedder
+from pipelines.strict import Sha256
+from pipelines.text.encoder import MAX_TOKENS, PREFIX, Embedder
 from pipelines.text.spelling import Spelling
 
 HEAD_FILE = "head.safetensors"
 SPELLING = ("rarity", "spelling")
 """Tensors of the half about spelling, as `Spelling` has them."""
+HIDDEN = ("hidden_weight", "hidden_bias")
+"""Tensors of `Hidden`."""
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """A layer of rectified units: `weight` [units, dimensions] and `bias` [units], float32."""
+
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+    def units(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Shape [vectors, units]."""
+        return np.asarray(np.maximum(vectors @ self.weight.T + self.bias, 0), dtype=np.float32)
 
 
 @dataclass(frozen=True)
 class Head:
     """`weight` [labels, dimensions] and `bias` [labels], float32: an affine map of a unit vector.
 
-    `spelling` adds to it what the characters of the text say.
+    Of the units of `hidden` instead, where the head has such a layer. `spelling` adds to it what the characters of the
+    text say.
     """
 
     labels: tuple[str, ...]
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
     spelling: Spelling | None = None
+    hidden: Hidden | None = None
+
+    @property
+    def dimensions(self) -> int:
+        """Of the vectors that it reads."""
+        return int((self.hidden or self).weight.shape[1])
 
     def logits(self, vectors: NDArray[np.float32], texts: Sequence[str]) -> NDArray[np.float32]:
         """Shape [texts, labels]; `vectors` [texts, dimensions] belong to the texts row by row."""
@@ -44,7 +70,8 @@ class Head:
 
     def meant(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Shape [vectors, labels]: the part that the embeddings give."""
-        return np.asarray(vectors @ self.weight.T + self.bias, dtype=np.float32)
+        units = vectors if self.hidden is None else self.hidden.units(vectors)
+        return np.asarray(units @ self.weight.T + self.bias, dtype=np.float32)
 
     def spelt(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Shape [texts, labels]: the part that the characters give; nothing without that half."""
@@ -61,12 +88,25 @@ def read_head(path: Path) -> Head:
         with safe_open(str(path), framework="numpy") as tensors:
             labels = json.loads((tensors.metadata() or {})["labels"])
             weight, bias = tensors.get_tensor("weight"), tensors.get_tensor("bias")
-            halves = [tensors.get_tensor(name) for name in SPELLING if name in tensors.keys()]  # noqa: SIM118
+            spelling, hidden = (
+                [tensors.get_tensor(name) for name in names if name in tensors.keys()]  # noqa: SIM118
+                for names in (SPELLING, HIDDEN)
+            )
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise CardError(f"{path.parent.name}: {path.name} unusable ({type(error).__name__})") from None
     if weight.shape[:1] != (len(labels),) or bias.shape != (len(labels),):
         raise CardError(f"{path.parent.name}: {path.name} has {len(labels)} labels for {weight.shape[:1]} rows")
-    return Head(tuple(labels), weight.astype(np.float32), bias.astype(np.float32), _spelling(path, labels, halves))
+    weight, bias = weight.astype(np.float32), bias.astype(np.float32)
+    layer = _hidden(path, weight.shape[1:], hidden)
+    return Head(tuple(labels), weight, bias, _spelling(path, labels, spelling), layer)
+
+
+def _hidden(path: Path, units: tuple[int, ...], tensors: Sequence[NDArray[np.generic]]) -> Hidden | None:
+    if not tensors:
+        return None
+    if len(tensors) < len(HIDDEN) or tensors[0].ndim != 2 or {tensors[0].shape[:1], tensors[1].shape} != {units}:
+        raise CardError(f"{path.parent.name}: {path.name} has {' and '.join(HIDDEN)} that do not fit together")
+    return Hidden(*(tensor.astype(np.float32) for tensor in tensors))
 
 
 def _spelling(path: Path, labels: Sequence[str], tensors: Sequence[NDArray[np.generic]]) -> Spelling | None:
@@ -83,6 +123,8 @@ def write_head(head: Head, path: Path) -> None:
     from safetensors.numpy import save_file
 
     tensors = {"weight": head.weight.astype(np.float32), "bias": head.bias.astype(np.float32)}
+    if head.hidden is not None:
+        tensors |= dict(zip(HIDDEN, (head.hidden.weight, head.hidden.bias), strict=True))
     if head.spelling is not None:
         parts = (head.spelling.rarity, head.spelling.weight)
         tensors |= {name: part.astype(np.float16) for name, part in zip(SPELLING, parts, strict=True)}
@@ -96,9 +138,11 @@ class EmbeddingHead:
     The text's spelling is judged once, as a whole.
     """
 
-    def __init__(self, embedder: Embedder, head: Head) -> None:
+    def __init__(self, embedder: Embedder, head: Head, encoder: Sha256) -> None:
+        """`encoder` is the digest of everything that makes a vector of a text."""
         self._embedder = embedder
         self._head = head
+        self._encoder = encoder
 
     def warm_up(self) -> None:
         """One short and one long batch; raises when the weights give no finite scores."""
@@ -108,38 +152,66 @@ class EmbeddingHead:
 
     def predict(self, items: Sequence[Item]) -> Sequence[Result]:
         lines = [_line(item) for item in items]
-        windows = [self._embedder.windows(line.text) for line in lines]
-        flat = [window for parts in windows for window in parts]
-        meant = self._head.meant(self._embedder.embed_windows(flat))
         spelt = self._head.spelt([line.text for line in lines])
         results: list[Result] = []
-        at = 0
-        for parts, added in zip(windows, spelt, strict=True):
-            results.append(self._result(meant[at : at + len(parts)].max(axis=0) + added))
-            at += len(parts)
+        for line, vectors, added in zip(lines, self._embedded(lines), spelt, strict=True):
+            kept = Embedding.of(vectors, self._encoder) if line.keep else None
+            results.append(self._result(self._head.meant(vectors).max(axis=0) + added, kept))
         return results
 
-    def _result(self, logits: NDArray[np.float32]) -> Result:
+    def _embedded(self, lines: Sequence[Line]) -> Iterator[NDArray[np.float32]]:
+        """Of each line [windows, dimensions]; the encoder runs for those alone that do not bring what it made of them.
+
+        What is kept is rounded as it is stored, so that it is scored now as it will be later.
+        """
+        brought = [self._brought(line) for line in lines]
+        windows = [
+            self._embedder.windows(line.text) if known is None else ()
+            for line, known in zip(lines, brought, strict=True)
+        ]
+        flat = [window for parts in windows for window in parts]
+        made = iter(self._embedder.embed_windows(flat) if flat else ())
+        for line, known, parts in zip(lines, brought, windows, strict=True):
+            vectors = np.stack([next(made) for _ in parts]) if known is None else known
+            yield vectors.astype(np.float16).astype(np.float32) if line.keep else vectors
+
+    def _brought(self, line: Line) -> NDArray[np.float32] | None:
+        one = line.embedding
+        return one.vectors if one is not None and one.is_by(self._encoder) else None
+
+    def _result(self, logits: NDArray[np.float32], embedding: Embedding | None) -> Result:
         if not np.isfinite(logits).all():
             return Failure(error="NonFiniteScore")
         scores = 1 / (1 + np.exp(-logits.astype(np.float64)))
-        return Scores(labels=dict(zip(self._head.labels, map(float, scores), strict=True)))
+        return Scores(labels=dict(zip(self._head.labels, map(float, scores), strict=True)), embedding=embedding)
 
 
-def load_embedding_head(card: Card, folder: Path, *, session: str, device: str, threads: int) -> EmbeddingHead:
+def load_embedding_head(card: Card, folder: Path, *, session: Session, device: str, threads: int) -> EmbeddingHead:
     """The encoder in `folder` with what lies beside the card; `CardError` when these or the card disagree."""
-    if session not in ("auto", "torch"):
-        raise CardError(f"{card.id}: an embedding head has no {session} session, only torch")
     head = read_head(card.folder / HEAD_FILE)
     missing = set(head.labels) ^ set(card.fields.labels)
     if missing:
         raise CardError(f"{card.id}: card and {HEAD_FILE} disagree on the labels {sorted(missing)}")
     max_tokens = int(card.fields.options.get("max_tokens", MAX_TOKENS))
     adapter = adapter_of(card)
-    embedder = Embedder(folder, device=device, threads=threads, max_tokens=max_tokens, adapter=adapter)
-    if head.weight.shape[1] != embedder.dimensions:
-        raise CardError(f"{card.id}: {HEAD_FILE} fits {head.weight.shape[1]} dimensions, not {embedder.dimensions}")
-    return EmbeddingHead(embedder, head)
+    if adapter is not None and session != "torch":
+        raise CardError(f"{card.id}: an adapter needs the torch session, not {session}")
+    embedder = Embedder(folder, device=device, threads=threads, max_tokens=max_tokens, adapter=adapter, session=session)
+    if head.dimensions != embedder.dimensions:
+        raise CardError(f"{card.id}: {HEAD_FILE} fits {head.dimensions} dimensions, not {embedder.dimensions}")
+    return EmbeddingHead(embedder, head, encoder_digest(card, folder, max_tokens, session))
+
+
+def encoder_digest(card: Card, folder: Path, max_tokens: int, session: Session) -> Sha256:
+    """The digest over what makes a vector of a text: the folder's files, an adapter, and how long a window is.
+
+    torch and a whole graph give equal vectors; an 8-bit graph has its own.
+    """
+    sums = card.fields.files or {name: sha256_of(path) for name, path in entries(folder).items()}
+    without_head = [name for name in card.fields.artefacts if name != HEAD_FILE]
+    encoder = card.model_copy(update={"fields": card.fields.model_copy(update={"artefacts": tuple(without_head)})})
+    parts = (digest_of(encoder, sums), str(max_tokens), PREFIX, *([session] if session == "onnx-int8" else []))
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
 def _line(item: Item) -> Line:

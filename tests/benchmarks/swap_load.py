@@ -119,9 +119,10 @@ def _is_anothers(
 def _scores(record: Record, slot: str) -> Iterator[tuple[str, float]]:
     """An item of the record and its highest score but for the first label, which is often that of nothing."""
     seen = record.observations
+    keys = {stored.at_s: stored.key for stored in record.media}
     for frame in seen.frames:
         for label, score in sorted(frame.scores.get(slot, {}).items()):
-            yield f"{frame.thumbnail_hash}/{label}", score
+            yield f"{keys[frame.at_s]}@{frame.at_s:g}/{label}", score
     for text in seen.texts:
         for label, score in sorted(text.scores.get(slot, {}).items()):
             yield f"{text.normalised}/{label}", score

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -11,11 +12,12 @@ import redis
 from pipelines.items import Item, Result
 from pipelines.manifest import FrameRef, parse_manifest
 from pipelines.policies import POLICY_IDS
-from tests import engines
+from tests import engines, hostile
 from tests.segments import jpeg, store_segment
 from workers import quarantine
 from workers.classify import Bench, StillRunning, classify
 from workers.config import Config, Worker
+from workers.decoder.contained import Contained, DecoderUnavailable
 from workers.engine.errors import EngineUnavailable
 from workers.lanes import Lane
 from workers.publish import Publisher
@@ -271,3 +273,28 @@ def test_a_calm_segment_asks_for_no_review(bench: Bench, storage: Storage) -> No
     with engines.serving(bench.config, lambda: engines.engine(slots())):
         classify(store_segment(storage, "room", chat=["hello"]).as_message(), bench, lane="live")
     assert list(Runs(storage).open()) == []
+
+
+def test_hostile_media_end_as_a_record_that_names_them_and_holds_what_was_beside(
+    bench: Bench, storage: Storage
+) -> None:
+    frames = [jpeg(1), hostile.png_bomb(), hostile.gif_bomb(), jpeg(2)]
+    sound = hostile.playlist("file:///etc/passwd")
+    manifest = store_segment(storage, "room", frames=frames, audio=sound, chat=["hello"])
+    with engines.serving(bench.config, lambda: engines.engine(slots())):
+        assert classify(manifest.as_message(), bench, lane="live") == "recorded"
+    seen = read_record(storage, record_key_of(manifest)).observations.coverage
+    assert (seen["frames"].status, seen["frames"].examined, seen["frames"].reason) == ("partly", 2, "undecodable")
+    assert (seen["speech"].status, seen["speech"].detail) == ("not", f"audio of {len(sound)} bytes: unknown format")
+
+
+def test_that_no_decoder_starts_puts_the_segment_back_and_does_not_count(bench: Bench, storage: Storage) -> None:
+    object.__setattr__(bench, "decoder", Contained(bench.config.decode, (sys.executable, "-c", "raise SystemExit(3)")))
+    manifest = store_segment(storage, "room")
+    for _ in range(3):
+        with (
+            engines.serving(bench.config, lambda: engines.engine(slots())),
+            pytest.raises(DecoderUnavailable),
+        ):
+            classify(manifest.as_message(), bench, lane="live")
+    assert bench.state.start_attempt(quarantine.segment_name(manifest)) == 1

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from http.server import BaseHTTPRequestHandler
+from ipaddress import ip_network
 from pathlib import Path
 
 import cv2
@@ -52,7 +53,8 @@ def run(config: Config, storage: Storage) -> Callable[..., Sampled]:
 
     def sampled(order: Order, *, reconnect_s: float = 3, stop: threading.Event | None = None) -> Sampled:
         tiers = {"default": Tier(), "quick": Tier(segment_s=2, frame_interval_s=0.5)}
-        sampler = config.sampler.model_copy(update={"tiers": tiers, "reconnect_s": reconnect_s})
+        near = (ip_network("127.0.0.0/8"),)
+        sampler = config.sampler.model_copy(update={"tiers": tiers, "reconnect_s": reconnect_s, "allow_networks": near})
         reports: list[SegmentReport] = []
         with Publisher(config) as publisher:
             summary = sample(

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.decode import DecodeError, decode_audio, decode_image
+from pipelines.decode import decode_audio, decode_image
+from pipelines.media import DecodeError
 
 
 def encoded(image_format: str, size: tuple[int, int] = (64, 48), mode: str = "RGB") -> bytes:

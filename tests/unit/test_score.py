@@ -15,8 +15,9 @@ from PIL import Image
 
 from pipelines.cards import Label
 from pipelines.coverage import MISSING_OBJECT, MODEL_FAILED
-from pipelines.decode import DecodeError
+from pipelines.decode import InProcess
 from pipelines.items import CheckpointRef, Failure, Item, Line, Result, Scores, ScreenLine, ScreenText, Span, Transcript
+from pipelines.media import DecodeError
 from pipelines.policies import read_policies
 from pipelines.segment import ExaminationSettings
 from pipelines.text.lexicon import Lexicon
@@ -63,7 +64,7 @@ class Functions:
 
 def scorer(**answers: Callable[[Item], Result]) -> Scorer:
     named = {"text.risk": judge, **{name.replace("__", "."): answer for name, answer in answers.items()}}
-    return Scorer(Functions(named), {"function": LABELS}, read_policies(), ExaminationSettings(), TERMS)
+    return Scorer(Functions(named), {"function": LABELS}, read_policies(), ExaminationSettings(), TERMS, InProcess())
 
 
 def png() -> bytes:

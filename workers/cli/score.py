@@ -82,11 +82,12 @@ def _run(
 ) -> None:
     from pipelines.cards import CardError
     from pipelines.checkpoints import CheckpointError
-    from pipelines.decode import DecodeError
     from pipelines.manifest import ManifestError
+    from pipelines.media import DecodeError
     from pipelines.policies import PolicyError
     from pipelines.scoring import ModelUnusable
     from pipelines.text.lexicon_file import LexiconError
+    from workers.decoder.contained import DecoderUnavailable
     from workers.score import Scorer, SlotMissing, TooLong
 
     config = configured(chosen)
@@ -101,6 +102,8 @@ def _run(
         raise CommandError(str(error), exit_code=2) from None
     except (CheckpointError, ModelUnusable) as error:
         raise CommandError(str(error)) from None
+    except DecoderUnavailable as error:
+        raise CommandError(f"the decoder's process does not start here ({error})") from None
     if failed:
         raise CommandError(f"{failed} could not be wholly examined")
 

@@ -12,9 +12,9 @@ from pipelines.checkpoints import CheckpointError, ensure
 from pipelines.comparison.evaluation import Evaluation, Golden, Tolerance
 from pipelines.comparison.pairs import Pair
 from pipelines.comparison.report import Comparison, Spoken, compare
-from pipelines.decode import DecodeError
 from pipelines.golden import GOLDEN_FILE, read_golden
 from pipelines.items import CheckpointRef
+from pipelines.media import DecodeError
 from pipelines.policies import read_policies
 from workers.checkpoints import s3_fetcher
 from workers.comparison.apart import Ran, run_both

@@ -11,13 +11,14 @@ from pathlib import Path
 
 from pipelines import kinds
 from pipelines.cards import Card, CardError, Session
-from pipelines.decode import DecodeError, decode_image
 from pipelines.golden import golden_findings
 from pipelines.items import CheckpointRef, Clip, Failure, Item, Line, Picture, Result, Scores
+from pipelines.media import DecodeError, DecodeLimits, Decoder
 from pipelines.models import Model
 from pipelines.record import TextObservation
 from pipelines.scoring import ModelUnusable
 from pipelines.text_scores import score_texts
+from workers.decoder.contained import Contained
 
 ALONE = 8
 """So many items of each portion are asked one at a time, too: what a single question takes."""
@@ -78,6 +79,7 @@ class Running:
 
     def __init__(self, candidate: Candidate) -> None:
         self._candidate = candidate
+        self._decoder = Contained(DecodeLimits())
         threads = candidate.threads or max(1, (os.cpu_count() or 1) // 2)
         try:
             self._model: Model = kinds.load(
@@ -117,7 +119,7 @@ class Running:
     def _of_items(
         self, questions: Sequence[Question], timed: _Timed
     ) -> tuple[list[Item], list[tuple[Native, str | None]]]:
-        opened = [_opened(question, self._candidate.max_side_px) for question in questions]
+        opened = [_opened(question, self._decoder, self._candidate.max_side_px) for question in questions]
         items = [item for item in opened if not isinstance(item, Failure)]
         results = iter(timed.ask(self._candidate.slot, items))
         return items, [_native(item if isinstance(item, Failure) else next(results)) for item in opened]
@@ -176,14 +178,14 @@ class _Timed:
         return results
 
 
-def _opened(question: Question, max_side_px: int) -> Item | Failure:
+def _opened(question: Question, decoder: Decoder, max_side_px: int) -> Item | Failure:
     if isinstance(question, TextObservation):
         return Line(question.normalised)
     if isinstance(question, Picture | Clip | Line):
         return question
     try:
         data = question.read_bytes() if isinstance(question, Path) else question
-        return decode_image(data, max_side_px=max_side_px)
+        return decoder.image(data, max_side_px=max_side_px)
     except (DecodeError, OSError) as error:
         return Failure(error=type(error).__name__)
 

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.decode import DecodeError, decode_image
 from pipelines.manifest import FrameRef
+from pipelines.media import DecodeError, Decoder
 from workers.fetch import Objects
 from workers.storage import ObjectMissing, ObjectTooLarge, OutOfRange
 
@@ -28,12 +28,15 @@ Shown = str | None
 """A data URI; None when the frame is gone from the store or is no picture."""
 
 
-def pictures(storage: Objects, frames: Sequence[FrameRef], *, originals: bool = False) -> Mapping[FrameRef, Shown]:
+def pictures(
+    storage: Objects, frames: Sequence[FrameRef], decoder: Decoder, *, originals: bool = False
+) -> Mapping[FrameRef, Shown]:
     """Frames as they go into a page; those beyond `PICTURES_BYTES` are absent. Raises `StorageError`."""
     shown: dict[FrameRef, Shown] = {}
     size = 0
     with ThreadPoolExecutor(READERS, thread_name_prefix="pictures") as pool:
-        for frame, content in zip(frames, pool.map(lambda one: _picture(storage, one, originals), frames), strict=True):
+        contents = pool.map(lambda one: _picture(storage, one, decoder, originals), frames)
+        for frame, content in zip(frames, contents, strict=True):
             uri = None if content is None else f"data:image/jpeg;base64,{base64.b64encode(content).decode()}"
             size += len(uri or "")
             if size > PICTURES_BYTES:
@@ -51,10 +54,10 @@ def blurred(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.GaussianBlur(grey, (0, 0), BLUR_PX), dtype=np.uint8)
 
 
-def _picture(storage: Objects, frame: FrameRef, originals: bool) -> bytes | None:
+def _picture(storage: Objects, frame: FrameRef, decoder: Decoder, originals: bool) -> bytes | None:
     try:
         content = storage.get(frame.key, offset=frame.offset, length=frame.length, max_bytes=MAX_FRAME_BYTES)
-        pixels = decode_image(content, max_side_px=ORIGINAL_SIDE_PX).pixels
+        pixels = decoder.image(content, max_side_px=ORIGINAL_SIDE_PX).pixels
     except (ObjectMissing, OutOfRange, ObjectTooLarge, DecodeError):
         return None
     drawn = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if originals else blurred(pixels)

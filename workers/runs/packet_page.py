@@ -10,9 +10,12 @@ from functools import partial
 from itertools import groupby
 
 from pipelines.coverage import NO_INPUT
+from pipelines.manifest import FrameRef
+from pipelines.media import DecodeLimits
 from pipelines.record import MODALITIES, Modality, Severity, TextSource
+from workers.decoder.contained import Contained
 from workers.fetch import Objects
-from workers.runs.blurred import pictures
+from workers.runs.blurred import Shown, pictures
 from workers.runs.marking import pieces
 from workers.runs.pages import render
 from workers.runs.reviewed import Examined, Finding, Packet, Pass, Picture, Text
@@ -74,7 +77,7 @@ def packet_page(packet: Packet, storage: Objects, *, originals: bool = False) ->
     Raises `StorageError` when the store does not answer; frames that are gone are said to be.
     """
     chosen = _chosen(packet.pictures)
-    shown = pictures(storage, [one.frame for one in chosen], originals=originals)
+    shown = _fetched(storage, chosen, originals)
     texts = _texts_shown(packet.texts)
     return render(
         "packet.html",
@@ -108,6 +111,11 @@ def packet_page(packet: Packet, storage: Objects, *, originals: bool = False) ->
         lost=Counter(one.reason for one in packet.unexaminable),
         kept=Counter(one.reason for one in packet.kept),
     )
+
+
+def _fetched(storage: Objects, chosen: Sequence[Picture], originals: bool) -> Mapping[FrameRef, Shown]:
+    with Contained(DecodeLimits()) as decoder:
+        return pictures(storage, [one.frame for one in chosen], decoder, originals=originals)
 
 
 def conclusion(packet: Packet) -> str:

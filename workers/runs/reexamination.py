@@ -23,8 +23,9 @@ from pipelines.text.lexicon import Lexicon
 from pipelines.text_scores import SLOTS
 from workers.classify import AWAY, Bench, StillRunning
 from workers.engine.errors import EngineUnavailable
-from workers.fetch import OutsideMedia, check_reach, fetch_segment, within
+from workers.fetch import OutsideMedia, check_reach, fetch_segment
 from workers.logs import raised_at
+from workers.reach import within
 from workers.records import RecordError, read_record
 from workers.runs.derive import LOOKS_AT
 from workers.runs.hold import held, tell
@@ -162,6 +163,7 @@ def _segment(source: Record, plan: Plan, item: Item, bench: Bench, max_side_px: 
     return fetch_segment(
         manifest,
         bench.storage,
+        decoder=bench.decoder,
         max_side_px=max_side_px,
         stages=item.stages,
         audio_before=before,

@@ -11,6 +11,7 @@ from av.error import FFmpegError
 from workers.config import Sampler
 from workers.sampler.decoding import Decoding
 from workers.sampler.events import Ended, Event, Lapse
+from workers.sampler.reach import Reach
 from workers.sampler.source import Address, Opened, SourceError, cause
 
 FIRST_WAIT_S = 0.25
@@ -30,7 +31,8 @@ class Watch:
         self._where = where
         self._settings = settings
         self._stop = stop
-        self._opened: Opened | None = Opened(where)
+        self._reach = Reach(settings.allow_networks)
+        self._opened: Opened | None = Opened(where, self._reach)
         self.live = self._opened.live
         self.undecodable = 0
         self.reconnects = 0
@@ -77,7 +79,7 @@ class Watch:
     def _again(self) -> Opened | None:
         """An open source that is no longer live is a playlist that has got its end: the stream is over."""
         try:
-            opened = Opened(self._where)
+            opened = Opened(self._where, self._reach)
         except SourceError:
             return None
         if not opened.live:

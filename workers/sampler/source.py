@@ -2,10 +2,12 @@
 
 The operator is trusted, what comes down the stream is not: a playlist may name only its own kind of
 place (files beside a local one, HTTP beside a remote one), and only the containers listed here are parsed.
+Remote places, redirects and playlists' entries included, lie within `workers.sampler.reach`.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,23 +17,29 @@ import av
 from av.error import FFmpegError
 
 from workers.sampler.events import Kind
+from workers.sampler.reach import Gate, OutOfReach, Reach
 
 CONTAINERS = "mov,mp4,m4a,matroska,webm,mpegts,flv,live_flv,hls,ogg,wav,mp3,aac,flac,avi,mpeg"
 """ffmpeg's demuxer names. Scripts that open other places (concat, dash, image sequences) are absent on purpose."""
 
 PROTOCOLS = {
     "file": "file,crypto",
-    "http": "http,https,tcp,tls,crypto",
-    "https": "http,https,tcp,tls,crypto",
+    "http": "http,https,httpproxy,tcp,tls,crypto",
+    "https": "http,https,httpproxy,tcp,tls,crypto",
     "rtmp": "rtmp,tcp",
     "rtmps": "rtmps,tcp,tls",
 }
 """Scheme of the source -> what ffmpeg may open for it, playlist entries included."""
 
+USUAL_PORTS = {"http": 80, "https": 443, "rtmp": 1935, "rtmps": 443}
+
 OPEN_TIMEOUT_S = 10
 READ_TIMEOUT_S = 10
 PLAYLIST_READ_TIMEOUT_S = 30
 """For addresses that end like a playlist: it grows by whole segments, so silence between two of them is normal."""
+
+
+PUBLIC = Reach(())
 
 
 class SourceError(Exception):
@@ -46,6 +54,14 @@ class Address:
     scheme: str
     name: str
     path: Path | None
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def port(self) -> int:
+        return urlsplit(self.url).port or USUAL_PORTS[self.scheme]
 
     @property
     def read_timeout_s(self) -> int:
@@ -67,7 +83,7 @@ def address(source: str) -> Address:
         scheme = scheme.lower()
         if scheme not in PROTOCOLS:
             raise SourceError(f"{scheme}:// is not a source; give a file, an http(s):// or an rtmp(s):// address")
-        host = urlsplit(source).hostname
+        host = _host(source)
         if not host:
             raise SourceError(f"{scheme}:// without a host is not a source")
         return Address(source, scheme, f"{scheme}://{host}/…", None)
@@ -77,29 +93,37 @@ def address(source: str) -> Address:
     return Address(f"file:{path.absolute()}", "file", str(path), path)
 
 
+def _host(source: str) -> str | None:
+    """None when there is none, or a port that is no number."""
+    try:
+        there = urlsplit(source)
+        return there.hostname if there.port != 0 else None
+    except ValueError:
+        return None
+
+
 class Opened:
     """An open source; `live` when it has no end in sight, so that its end may be a drop.
 
     A live playlist is joined at its last segment: what lies before is not live any more.
     """
 
-    def __init__(self, where: Address) -> None:
-        """`SourceError` when it does not answer, is of no accepted container or carries neither video nor audio."""
-        options = {
-            "protocol_whitelist": PROTOCOLS[where.scheme],
-            "format_whitelist": CONTAINERS,
-            "live_start_index": "-1",
-        }
+    def __init__(self, where: Address, reach: Reach = PUBLIC) -> None:
+        """`SourceError` when it does not answer, is of no accepted container or carries neither video nor audio.
+
+        Also when it is out of reach. An RTMP address is looked up here and once more by ffmpeg; HTTP goes by what was
+        looked up here.
+        """
+        self._gate: Gate | None = None
         try:
-            self.container = av.open(
-                where.url,
-                "r",
-                options=options,
-                timeout=(OPEN_TIMEOUT_S, where.read_timeout_s),
-                metadata_errors="replace",
-            )
-        except (FFmpegError, OSError) as error:
-            raise SourceError(f"{where.name}: {cause(error)}") from None
+            if where.path is None:
+                reach.addresses(where.host, where.port)
+            self._gate = Gate(reach) if where.scheme in ("http", "https") else None
+            self.container = self._opened(where)
+        except (FFmpegError, OSError, OutOfReach) as error:
+            refused = self._gate.refused if self._gate else None
+            self._close_gate()
+            raise SourceError(f"{where.name}: {cause(refused or error)}") from None
         playlist: bool = self.container.format.name == "hls"
         self.video = self._best("video")
         self.audio = self._best("audio")
@@ -107,7 +131,8 @@ class Opened:
         self.kinds = frozenset(kind for kind, track in tracks.items() if track is not None)
         if not self.decodable:
             self.close()
-            raise SourceError(f"{where.name}: neither video nor audio in it that can be decoded")
+            refused = self._gate.refused if self._gate else None
+            raise SourceError(f"{where.name}: {refused or 'neither video nor audio in it that can be decoded'}")
         self.live: bool = where.path is None and not self._has_an_end(where, playlist=playlist)
         self.spliced: bool = playlist or self.container.format.name == "mpegts"
 
@@ -118,6 +143,28 @@ class Opened:
 
     def close(self) -> None:
         self.container.close()
+        self._close_gate()
+
+    def _close_gate(self) -> None:
+        if self._gate is not None:
+            self._gate.close()
+
+    def _opened(self, where: Address) -> av.container.InputContainer:
+        options = {
+            "protocol_whitelist": PROTOCOLS[where.scheme],
+            "format_whitelist": CONTAINERS,
+            "live_start_index": "-1",
+        }
+        if self._gate is not None:
+            os.unsetenv("no_proxy")  # ffmpeg would go past the gate for what it names; os.environ keeps it for others
+            options |= {"http_proxy": self._gate.url, "http_persistent": "0"}
+        return av.open(
+            where.url,
+            "r",
+            options=options,
+            timeout=(OPEN_TIMEOUT_S, where.read_timeout_s),
+            metadata_errors="replace",
+        )
 
     def _has_an_end(self, where: Address, *, playlist: bool) -> bool:
         """RTMP is taken for live, and FLV says nothing: both carry a made-up duration when the encoder writes one."""
@@ -136,5 +183,5 @@ class Opened:
 
 def cause(error: Exception) -> str:
     """What ffmpeg says of an error, without the address it failed at."""
-    said = getattr(error, "strerror", None) or type(error).__name__
+    said = str(error) if isinstance(error, OutOfReach) else getattr(error, "strerror", None) or type(error).__name__
     return str(said)[:1].lower() + str(said)[1:]

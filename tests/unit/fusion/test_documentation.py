@@ -21,7 +21,7 @@ def page() -> str:
 
 @pytest.fixture
 def example() -> Verdict:
-    items = [chat(0.8, users=4), chat(0.1), said("screen", 0.85, sure=0.9), said("speech", 0.02, sure=0.8)]
+    items = [chat(0.8, users=4), chat(0.1), said("screen", 0.85, sure=0.5), said("speech", 0.02, sure=0.8)]
     verdicts = fuse({"scam": items}, SEEN, read_policies(), at=NOON, history={NOON - 10: {"scam": 0.7}})
     return next(verdict for verdict in verdicts if verdict.policy == "scam")
 

@@ -53,6 +53,10 @@ def test_an_unsure_recogniser_pulls_its_text_towards_the_prior() -> None:
     assert lost < unsure < sure
 
 
+def test_a_recogniser_that_is_as_sure_as_of_clean_speech_counts_whole() -> None:
+    assert pool(said("speech", 0.9, sure=Fusion().sure_confidence)) == pytest.approx(0.9)
+
+
 def test_each_doubling_of_distinct_users_adds_the_same_log_odds() -> None:
     one, two, four = pool(chat(0.5, users=1)), pool(chat(0.5, users=2)), pool(chat(0.5, users=4))
     assert one == pytest.approx(0.5)

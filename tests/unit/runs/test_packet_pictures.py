@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pipelines.decode import InProcess
 from pipelines.manifest import FrameRef
 from tests.segments import jpeg
 from workers.runs import blurred as blurred_module
@@ -63,18 +64,21 @@ def test_frames_within_one_object_are_cut_out_of_it() -> None:
     first, second = jpeg(1), jpeg(2)
     frames = [ref("all", 0, 0, len(first)), ref("all", 2, len(first), len(second))]
 
-    shown = pictures(Folder(all=first + second), frames, originals=True)
+    shown = pictures(Folder(all=first + second), frames, InProcess(), originals=True)
 
     assert len(set(shown.values())) == 2
     assert all(uri is not None and uri.startswith("data:image/jpeg;base64,") for uri in shown.values())
 
 
 def test_frames_that_are_gone_or_broken_are_none() -> None:
-    assert list(pictures(Folder(broken=b"\xff\xd8"), [ref("gone"), ref("broken")]).values()) == [None, None]
+    assert list(pictures(Folder(broken=b"\xff\xd8"), [ref("gone"), ref("broken")], InProcess()).values()) == [
+        None,
+        None,
+    ]
 
 
 def test_originals_are_shrunk() -> None:
-    (uri,) = pictures(Folder(large=jpeg(1, side=2000)), [ref("large")], originals=True).values()
+    (uri,) = pictures(Folder(large=jpeg(1, side=2000)), [ref("large")], InProcess(), originals=True).values()
 
     assert uri is not None
     encoded = np.frombuffer(base64.b64decode(uri.partition(",")[2]), np.uint8)
@@ -85,10 +89,10 @@ def test_originals_are_shrunk() -> None:
 
 def test_a_page_takes_no_more_than_its_share_of_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     content = {f"f{index}": jpeg(index, side=640) for index in range(4)}
-    whole = pictures(Folder(**content), [ref(key) for key in content], originals=True)
+    whole = pictures(Folder(**content), [ref(key) for key in content], InProcess(), originals=True)
     first_two = sum(len(whole[ref(key)] or "") for key in ("f0", "f1"))
     monkeypatch.setattr(blurred_module, "PICTURES_BYTES", first_two)
 
-    shown = pictures(Folder(**content), [ref(key) for key in content], originals=True)
+    shown = pictures(Folder(**content), [ref(key) for key in content], InProcess(), originals=True)
 
     assert list(shown) == [ref("f0"), ref("f1")]

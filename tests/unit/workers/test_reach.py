@@ -13,13 +13,16 @@ import pytest
 from hypothesis import given, strategies
 from pydantic import JsonValue, ValidationError
 
+from pipelines.decode import InProcess
 from pipelines.manifest import MAX_MANIFEST_BYTES, ManifestError, SegmentManifest, parse_manifest
-from workers.config import OWN_FOLDERS, Store
-from workers.fetch import MAX_CHAT_BYTES, OutsideMedia, check_reach, fetch_segment, within
+from workers.config import Store
+from workers.fetch import MAX_CHAT_BYTES, OutsideMedia, check_reach, fetch_segment
+from workers.reach import OWN_FOLDERS, within
 from workers.runs.messages import MessageError, batch_call, segment_call
 from workers.storage import ObjectMissing
 
 PREFIX = "media/"
+DECODER = InProcess()
 WHOLE: dict[str, JsonValue] = {
     "schema": "liverisk.segment",
     "version": 1,
@@ -168,7 +171,7 @@ def asked_for(message: object) -> list[str]:
     except (ManifestError, OutsideMedia):
         return []
     store = Watched()
-    fetch_segment(manifest, store, max_side_px=64)
+    fetch_segment(manifest, store, decoder=DECODER, max_side_px=64)
     return store.keys
 
 
@@ -337,6 +340,6 @@ def test_chat_in_an_object_is_read_up_to_its_limit() -> None:
     manifest = SegmentManifest.model_validate(
         {**WHOLE, "frames": (), "audio": None, "captured_at": datetime(2026, 3, 10, tzinfo=UTC)}
     )
-    fetch_segment(manifest, Limited(), max_side_px=64)
+    fetch_segment(manifest, Limited(), decoder=DECODER, max_side_px=64)
 
     assert limits == [MAX_CHAT_BYTES]
