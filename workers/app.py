@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
-from typing import Any
+from typing import Any, Literal
 
 import redis
 from celery import Celery
@@ -30,6 +30,7 @@ from workers.lanes import CLASSIFY, CONCLUDE, LANES, REEXAMINE, REVIEW, Lane, me
 from workers.lexicon_step import LexiconStep
 from workers.lexicons import Lexicons
 from workers.logs import raised_at
+from workers.metrics.counting import Tally, count_quarantined
 from workers.parenthood import end_with_parent
 from workers.runs.bootstep import FeederStep
 from workers.runs.conclude import conclude
@@ -109,40 +110,43 @@ def _register(app: Celery, config: Config) -> None:
         # Only what its sender calls live may be looked at less for having waited.
         waited = waited_s(request.get("queued_at"), time.time()) if request.get("live") is True else None
         message = message_in(arguments, named)
-        delivered(lambda lane: classify(message, opened(), lane=lane, waited_s=waited))
+        delivered(CLASSIFY, lambda lane: classify(message, opened(), lane=lane, waited_s=waited))
 
     @app.task(name=REEXAMINE, shared=False, **patient)  # type: ignore[untyped-decorator]
     def liverisk_reexamine(*arguments: JsonValue, **named: JsonValue) -> None:
-        def work() -> None:
+        def work() -> str:
             call = segment_call(arguments, named)
-            reexamine_segment(call.run, call.batch, call.index, opened(), runs())
+            return reexamine_segment(call.run, call.batch, call.index, opened(), runs())
 
-        delivered(lambda _: dropping(work)())
+        delivered(REEXAMINE, lambda _: dropping(work)())
 
     @app.task(name=CONCLUDE, shared=False, **patient)  # type: ignore[untyped-decorator]
     def liverisk_conclude(*arguments: JsonValue, **named: JsonValue) -> None:
-        def work() -> None:
+        def work() -> str:
             call = batch_call(arguments, named)
-            conclude(call.run, call.batch, opened(), runs())
+            return conclude(call.run, call.batch, opened(), runs())
 
-        delivered(lambda _: dropping(work)())
+        delivered(CONCLUDE, lambda _: dropping(work)())
 
     @app.task(name=REVIEW, shared=False)  # type: ignore[untyped-decorator]
     def liverisk_review(*arguments: JsonValue, **named: JsonValue) -> None:
         request = message_in(arguments, named, name="request")
-        delivered(lambda lane: review_or_put_aside(request, opened(), lane))
+        delivered(REVIEW, lambda lane: review_or_put_aside(request, opened(), lane))
 
 
-def _delivered(app: Celery, config: Config, opened: Callable[[], Bench], work: Callable[[Lane], object]) -> None:
-    """Works off the message at hand, which came through the lane that `work` is told."""
+def _delivered(
+    app: Celery, config: Config, opened: Callable[[], Bench], task: str, work: Callable[[Lane], object]
+) -> None:
+    """Works off the message at hand, which came through the lane that `work` is told, and counts how it ended."""
     lane = current_lane(app)
 
-    def noted() -> None:
+    def noted() -> object:
         if config.broker.is_rabbit:
             _note_taken(app, opened().redis, lane)
-        work(lane)
+        return work(lane)
 
-    run_once(noted, lane, partial(put_back, app, config.broker))
+    again = partial(put_back, app, config.broker)
+    Tally(lambda: opened().redis, task, lane).count(lambda: run_once(noted, lane, again))
 
 
 def _note_taken(app: Celery, state: redis.Redis, lane: Lane) -> None:
@@ -170,37 +174,46 @@ def waited_s(queued_at: object, now: float) -> float | None:
     return max(0.0, waited) if -MOST_AHEAD_S <= waited <= MOST_WAITED_S else None
 
 
-def review_or_put_aside(message: JsonValue, bench: Bench, lane: Lane) -> None:
+def review_or_put_aside(message: JsonValue, bench: Bench, lane: Lane) -> Literal["asked", "quarantined"]:
     """Asks for the review; a message that is no request for one is kept in quarantine."""
     try:
         review_asked(message, bench)
     except RequestError as error:
         key = quarantine.put_aside(bench.storage, message, reason="review_request", detail=str(error), lane=lane)
         logger.warning("review request quarantined key=%s", key)
+        with suppress(redis.RedisError):
+            count_quarantined(bench.redis, "review_request")
+        return "quarantined"
+    return "asked"
 
 
-def dropping(work: Callable[[], None]) -> Callable[[], None]:
+def dropping(work: Callable[[], str | None]) -> Callable[[], str | None]:
     """The work, its message dropped when it means nothing here: the feeder sends again what is still to be done."""
 
-    def attempt() -> None:
+    def attempt() -> str | None:
         try:
-            work()
+            return work()
         except (MessageError, RunError) as error:
             logger.warning("message dropped error=%s", type(error).__name__)
+            return "dropped"
 
     return attempt
 
 
-def run_once(work: Callable[[], object], lane: Lane, again: Callable[[Exception, Lane], None] = put_back_same) -> None:
-    """One delivery. `again` puts the message back; how often that happens is the work's to count."""
+def run_once(
+    work: Callable[[], object], lane: Lane, again: Callable[[Exception, Lane], None] = put_back_same
+) -> object:
+    """One delivery; what came out. `again` puts the message back; how often that happens is the work's to count."""
     try:
-        work()
+        return work()
     except PUT_BACK as error:
         logger.warning("segment put back lane=%s error=%s", lane, type(error).__name__)
         time.sleep(random.uniform(*PAUSE_S))  # noqa: S311  # spreads retries, guards nothing
         again(error, lane)
+        return "put_back"
     except Exception as error:  # noqa: BLE001  # whatever it was, the message must come back
         # The traceback's lines are ours; the message could quote content, so only the class is logged.
         logger.error("segment failed lane=%s error=%s at=%s", lane, type(error).__name__, raised_at(error))
         time.sleep(random.uniform(*PAUSE_S))  # noqa: S311  # spreads retries, guards nothing
         again(error, lane)
+        return "put_back"

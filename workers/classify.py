@@ -36,6 +36,8 @@ from workers.lanes import Lane
 from workers.lexicons import Lexicons
 from workers.logs import raised_at
 from workers.look import Depth, Look, depth_of, looked_at, shed_look
+from workers.metrics.counting import count_quarantined, count_record
+from workers.privacy.pseudonyms import Pseudonyms
 from workers.recent import note_done
 from workers.records import RecordError, read_record, record_key_of, write_record
 from workers.runs.reviews import ask_for_review
@@ -79,6 +81,7 @@ class Bench:
     policies: Policies
     labels: Mapping[str, Mapping[str, Label]]
     lexicons: Lexicons
+    pseudonyms: Pseudonyms
     decoder: Decoder
     worker: str
 
@@ -98,6 +101,7 @@ class Bench:
             policies=read_policies(config.policies_file),
             labels={name: card.fields.labels for name, card in cards.items()},
             lexicons=lexicons,
+            pseudonyms=Pseudonyms.of(config),
             decoder=Contained(config.decode_limits),
             worker=f"{platform.node()}:{os.getpid()}",
         )
@@ -136,6 +140,8 @@ def classify(message: JsonValue, bench: Bench, *, lane: Lane, waited_s: float | 
     bench.state.forget_attempts(name)
     with suppress(redis.RedisError):
         note_done(bench.redis, record)
+        if written:
+            count_record(bench.redis, record, lane=lane, depth=depth, waited_s=waited_s)
     _log_done(name, lane, depth, record)
     return "recorded" if written else "known"
 
@@ -277,4 +283,6 @@ def _put_aside(
 ) -> Outcome:
     key = quarantine.put_aside(bench.storage, message, reason=reason, detail=detail, lane=lane, attempts=attempts)
     logger.warning("segment quarantined key=%s reason=%s", key, reason)
+    with suppress(redis.RedisError):
+        count_quarantined(bench.redis, reason)
     return "quarantined"

@@ -26,6 +26,8 @@ from workers.broker.settings import Broker as Broker
 from workers.broker.settings import State as State
 from workers.broker.settings import Tls, check_together
 from workers.lanes import LANES, Lane
+from workers.privacy.settings import Privacy, Retention
+from workers.reach import MediaPrefix
 
 SHIPPED_FILE = Path(__file__).resolve().parent.parent / "configs" / "liverisk.yaml"
 ENVIRONMENT_PREFIX = "LIVERISK__"
@@ -43,7 +45,7 @@ class Store(Strict):
     region: str = "us-east-1"
     access_key: SecretStr | None = None
     secret_key: SecretStr | None = None
-    media_prefix: str = Field(default="media/", description="manifests may name only objects below it")
+    media_prefix: MediaPrefix = Field(default="media/", description="manifests may name only objects below it")
 
 
 class Filling(Strict):
@@ -169,6 +171,8 @@ class Config(Strict):
     review: Review = Review()
     runs: Runs = Runs()
     registry: Registry = Registry()
+    privacy: Privacy = Privacy()
+    retention: Retention = Retention()
     state_directory: Path = Path(".liverisk")
     models_directory: Path | None = Field(default=None, description="finished checkpoints; null: the user's cache")
     cards_directory: Path = CARDS_DIRECTORY

@@ -19,6 +19,7 @@ from pipelines.manifest import AudioRef, ChatLine, ChatRef, FrameRef, SegmentMan
 from pipelines.media import Allowance, DecodeError, Decoder
 from pipelines.record import STAGES, Coverage, Stage
 from pipelines.segment import Frame, Segment
+from workers.reach import within
 from workers.storage import ObjectMissing, ObjectTooLarge, OutOfRange
 
 MAX_CHAT_BYTES = 16 * 1024 * 1024
@@ -94,8 +95,8 @@ def media_keys(manifest: SegmentManifest) -> set[str]:
 
 def check_reach(manifest: SegmentManifest, media_prefix: str) -> None:
     """Raises `OutsideMedia` unless every named object lies below the prefix."""
-    for key in media_keys(manifest):
-        if not key.startswith(media_prefix) or "//" in key or "/../" in f"{key}/":
+    for key in sorted(media_keys(manifest)):
+        if not within(key, media_prefix):
             raise OutsideMedia(f"{key} is not below {media_prefix}")
 
 

@@ -42,7 +42,7 @@ def shed_look(manifest: SegmentManifest, bench: Bench) -> Look:
     """No engine is asked and no frame or audio fetched."""
     side_px = bench.config.examination.frame_side_px
     segment = fetch_segment(manifest, bench.storage, decoder=bench.decoder, max_side_px=side_px, stages=())
-    return Look(Examination(shed(segment), {}))
+    return Look(Examination(shed(bench.pseudonyms.applied(segment)), {}))
 
 
 def looked_at(manifest: SegmentManifest, settings: ExaminationSettings, bench: Bench, lane: Lane, depth: Depth) -> Look:
@@ -54,9 +54,10 @@ def looked_at(manifest: SegmentManifest, settings: ExaminationSettings, bench: B
     with bench.engine.models(manifest.stream_id, lane=lane, deadline=deadline, profile=manifest.profile) as models:
         clock = time.monotonic()
         stages = STAGES if settings.hear_speech else ("frames", "screen")
-        segment = fetch_segment(
+        fetched = fetch_segment(
             manifest, bench.storage, decoder=bench.decoder, max_side_px=settings.frame_side_px, stages=stages
         )
+        segment = bench.pseudonyms.applied(fetched)
         fetch_ms = (time.monotonic() - clock) * 1000
         spoken, lexicon = bench.state.language(manifest.stream_id), bench.lexicons.current()
         if depth != "whole" or not models.shadows:

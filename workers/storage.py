@@ -6,6 +6,7 @@ import functools
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,7 +55,16 @@ class AlreadyThere(StorageError):
     """Somebody else's object or bucket has the name."""
 
 
-_MISSING = ("NoSuchKey", "NotFound", "404")
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One object, by the listing."""
+
+    key: str
+    size: int
+    written_at: datetime
+
+
+_MISSING = ("NoSuchKey", "NotFound", "404", "NoSuchLifecycleConfiguration")
 _OUT_OF_RANGE = ("InvalidRange", "416")
 _ALREADY_THERE = (
     *("PreconditionFailed", "412", "ConditionalRequestConflict", "409"),
@@ -172,6 +182,20 @@ class Storage:
             for page in pages.paginate(Bucket=self.bucket, Prefix=prefix, StartAfter=start_after):
                 for entry in page.get("Contents", ()):
                     yield entry["Key"]
+
+    def objects(self, prefix: str) -> Iterator[Stored]:
+        """Every object below the prefix as the listing tells of it, in the order of their keys."""
+        pages = self._client.get_paginator("list_objects_v2")
+        with _named(f"list {prefix}", prefix):
+            for page in pages.paginate(Bucket=self.bucket, Prefix=prefix):
+                for entry in page.get("Contents", ()):
+                    yield Stored(entry["Key"], entry["Size"], entry["LastModified"])
+
+    @contextmanager
+    def calling(self, operation: str) -> Iterator[S3Client]:
+        """The client itself, what it raises turned into ours: for what one module alone asks of a store."""
+        with _named(operation, self.bucket):
+            yield self._client
 
     def holds(self, prefix: str) -> bool:
         """Whether there is any key below the prefix."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from workers.cli.asking import asking
+from workers.cli.asking import asking, on_record
 from workers.cli.config import configured
 from workers.cli.main import CommandError
 
@@ -142,7 +142,7 @@ def _carry_out(
 
     config = configured(chosen)
     say = _silent if as_json else click.echo
-    with registry_refusals():
+    with registry_refusals(), _audited(config, dry_run=dry_run, why=why, drain=drain, force=force.strip()):
         move = make(config, Asked(why=why, who=asking(), force=force.strip(), drain=drain, dry_run=dry_run))
         say(f"{'would ' if dry_run else ''}{move}")
         for line in grounds(move):
@@ -162,6 +162,17 @@ def _carry_out(
             _take_back(config, move, refused[0])
     if not dry_run and not answers:
         say(f"  {'not waited for' if no_wait else 'no engine runs; the next that starts takes it in'}")
+
+
+def _audited(config: Config, *, dry_run: bool, **details: Any) -> AbstractContextManager[object]:
+    """What is only tried is no change."""
+    if dry_run:
+        return nullcontext()
+    from workers.storage import Storage
+
+    given = click.get_current_context().params
+    details |= {name: given.get(name) for name in ("checkpoint", "percent")}
+    return on_record(Storage(config.store), given["slot"], **details)
 
 
 def grounds(move: Move) -> Iterator[str]:

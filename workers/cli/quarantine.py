@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from workers.cli.asking import on_record
 from workers.cli.config import configured
 from workers.cli.main import CommandError
 
@@ -71,7 +72,7 @@ def retry(chosen: Path | None, name: str) -> None:
     settings = configured(chosen)
     try:
         storage = Storage(settings.store)
-        with connect(settings) as client, Publisher(settings) as publisher:
+        with connect(settings) as client, Publisher(settings) as publisher, on_record(storage, name):
             state = StreamState(client, settings.state.ttl_s)
             manifest = entries.retry(name, storage, state, publisher, settings.store.media_prefix)
     except ObjectMissing:

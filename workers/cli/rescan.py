@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from workers.cli.asking import asking
+from workers.cli.asking import asking, on_record
 from workers.cli.config import configured
 from workers.cli.main import CommandError
 from workers.cli.moment import Moment
@@ -98,7 +98,9 @@ def _start(config: Config, storage: Storage, order: RescanOrder, given: dict[str
     if not (given["yes"] or as_json) and sys.stdin.isatty() and not _agreed():
         drop_plan(storage, plan)
         raise CommandError("not started", exit_code=1)
-    Runs(storage).put_plan(plan)
+    with on_record(storage, plan.run, reason=plan.reason, apply=order.apply, policies=plan.policies.digest) as result:
+        Runs(storage).put_plan(plan)
+        result["segments"] = plan.selected
     _wake_feeder(config)
     if not detach:
         show_until_over(config, storage, plan.run, as_json=as_json)

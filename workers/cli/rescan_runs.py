@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from workers.cli.asking import asking
+from workers.cli.asking import asking, on_record
 from workers.cli.config import configured
 from workers.cli.main import CommandError
 
@@ -135,7 +135,7 @@ def resume(chosen: Path | None, run: str, detach: bool, as_json: bool) -> None:
         storage = Storage(config.store)
         runs = Runs(storage)
         if runs.state(run) not in ("running", "requested"):
-            with _broker(config) as client:
+            with _broker(config) as client, on_record(storage, run):
                 move(runs, run, asking(), client)
     if detach:
         click.echo(f"{run}: goes on")
@@ -209,16 +209,18 @@ def _moved(chosen: Path | None, run: str, move: Move, became: str) -> None:
     from workers.storage import Storage
 
     config = configured(chosen)
-    with refusals(run_error=2), _broker(config) as client:
-        move(Runs(Storage(config.store)), run, asking(), client)
+    storage = Storage(config.store)
+    with refusals(run_error=2), _broker(config) as client, on_record(storage, run):
+        move(Runs(storage), run, asking(), client)
     click.echo(f"{run}: {became}")
 
 
 def _pointed(chosen: Path | None, run: str, point: Callable[[Storage, str, str], None], became: str) -> None:
     from workers.storage import Storage
 
-    with refusals(run_error=2):
-        point(Storage(configured(chosen).store), run, asking())
+    storage = Storage(configured(chosen).store)
+    with refusals(run_error=2), on_record(storage, run):
+        point(storage, run, asking())
     click.echo(f"{run}: {became}")
 
 

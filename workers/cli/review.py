@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from workers.cli.asking import asking
+from workers.cli.asking import asking, on_record
 from workers.cli.config import configured
 from workers.cli.main import CommandError
 from workers.cli.moment import Moment
@@ -90,7 +90,9 @@ def _ask(config: Config, stream: str, since: datetime | None, until: datetime | 
     if next(record_keys(storage, stream_id=stream, since=since, until=until, run="live"), None) is None:
         raise CommandError(f"no records of stream {stream}{_bounds(since, until)}", exit_code=1)
     try:
-        request = request_review(storage, stream, since, until, reason, asking())
+        with on_record(storage, stream, reason=reason) as result:
+            request = request_review(storage, stream, since, until, reason, asking())
+            result["run"] = request.run
     except RequestError as error:
         raise CommandError(str(error), exit_code=2) from None
     with suppress(redis.RedisError), connect(config) as client:

@@ -6,12 +6,19 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from workers.cli.asking import on_record
 from workers.cli.config import configured
 from workers.cli.main import CommandError
 from workers.lanes import LANES
+
+if TYPE_CHECKING:
+    from pipelines.policies import Policies
+    from workers.config import Config
+    from workers.storage import Storage
 
 
 @click.command()
@@ -35,13 +42,14 @@ def worker(chosen: Path | None, concurrency: int | None, lanes: str | None, log_
     _check_lanes(serve)
     set_up_logging(log_level)
     try:
-        check_deployment(settings)
+        policies, _ = check_deployment(settings)
         check_broker(settings)
         app = make_app(settings)
         app.liverisk_lexicons.current().warm_up()  # before the fork: children share it, and have at least this one
         store = Storage(settings.store)
         store.make_bucket()
         store.check_writes_once()
+        _note_start(settings, store, policies, serve)
     except (ValueError, StorageError) as error:
         raise CommandError(str(error)) from None
     if LANES[0] not in serve:
@@ -59,6 +67,17 @@ def worker(chosen: Path | None, concurrency: int | None, lanes: str | None, log_
         ]
     )
     sys.exit(app.liverisk_exit_code)  # Celery itself ends with 0 whatever happened
+
+
+def _note_start(settings: Config, storage: Storage, policies: Policies, lanes: Sequence[str]) -> None:
+    """The audit log has which policies are in force from when on, and their text; the key of user ids is there."""
+    from workers.audit import keep_policies
+    from workers.privacy.pseudonyms import Pseudonyms
+
+    Pseudonyms.of(settings)  # made before there are children
+    new = keep_policies(storage, policies)
+    with on_record(storage, " ".join(lanes), policies=policies.digest, policies_first_seen=new):
+        pass
 
 
 def _check_lanes(serve: Sequence[str]) -> None:

@@ -25,6 +25,8 @@ class Slot(BaseModel):
     items: int = 0
     failed: int = 0
     waiting: int = 0
+    busy_s: float = 0
+    bulk_busy_s: float = 0
 
 
 class Engine(BaseModel):
@@ -40,6 +42,7 @@ class Engine(BaseModel):
     attached: int | None = None
     progress: str = ""
     slots: dict[str, Slot] = {}
+    deep: dict[str, Slot] = {}
     canary: dict[str, Slot] = {}
     shadow: dict[str, Slot] = {}
     kept: dict[str, Slot] = {}

@@ -25,6 +25,7 @@ from workers.classify import AWAY, Bench, StillRunning
 from workers.engine.errors import EngineUnavailable
 from workers.fetch import OutsideMedia, check_reach, fetch_segment
 from workers.logs import raised_at
+from workers.reach import within
 from workers.records import RecordError, read_record
 from workers.runs.derive import LOOKS_AT
 from workers.runs.hold import held, tell
@@ -156,15 +157,17 @@ def _segment(source: Record, plan: Plan, item: Item, bench: Bench, max_side_px: 
     if not set(item.stages) & set(LOOKS_AT):
         return None
     manifest = manifest_of(source, plan.run, plan.profile)
-    check_reach(manifest, bench.config.store.media_prefix)
+    prefix = bench.config.store.media_prefix
+    check_reach(manifest, prefix)
+    before, after = (key if key and within(key, prefix) else None for key in (item.audio_before, item.audio_after))
     return fetch_segment(
         manifest,
         bench.storage,
         decoder=bench.decoder,
         max_side_px=max_side_px,
         stages=item.stages,
-        audio_before=item.audio_before,
-        audio_after=item.audio_after,
+        audio_before=before,
+        audio_after=after,
     )
 
 

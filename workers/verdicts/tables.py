@@ -13,20 +13,31 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
 from itertools import groupby, islice
 from typing import Literal
 
+import pyarrow
 import pyarrow.parquet as parquet
 from pydantic import Field, ValidationError
 
 from pipelines.manifest import one_line
 from pipelines.record import Record
 from pipelines.strict import Strict
-from workers.records import Progress, RecordError, day_of, key_of, read_records, record_keys, touches
+from workers.records import (
+    Place,
+    Progress,
+    RecordError,
+    day_of,
+    key_of,
+    place_of,
+    read_records,
+    record_keys,
+    touches,
+)
 from workers.storage import Storage
 from workers.verdicts.rows import TABLES, VERSION, TableName, Version
 
@@ -34,6 +45,8 @@ TABLES_PREFIX = "tables/"
 BATCHES_PREFIX = "tables/batches/"
 BATCH_RECORDS = 2000
 """Records of one batch: what is held in memory at once."""
+RowKey = tuple[str, str, str]
+"""Stream, segment and run."""
 _BATCH = re.compile(rf"{BATCHES_PREFIX}date=(?P<date>[^/]+)/[^/]+\.json")
 
 
@@ -173,7 +186,60 @@ def _claim(storage: Storage, records: Sequence[Record], number: int) -> Batch:
 
 def _write_parts(storage: Storage, batch: Batch, records: Sequence[Record]) -> None:
     for shape in TABLES:
-        body = BytesIO()
         rows = shape.table(records).select([name for name in shape.columns(batch.version) if name != "date"])
-        parquet.write_table(rows, body, compression="zstd")
-        storage.put(batch.part(shape.name), body.getvalue(), content_type="application/vnd.apache.parquet")
+        _put_part(storage, batch.part(shape.name), rows)
+
+
+def _put_part(storage: Storage, key: str, rows: pyarrow.Table) -> None:
+    body = BytesIO()
+    parquet.write_table(rows, body, compression="zstd")
+    storage.put(key, body.getvalue(), content_type="application/vnd.apache.parquet")
+
+
+def replace_rows(
+    storage: Storage, drop: Callable[[RowKey], bool], records: Iterable[Record], *, dry_run: bool = False
+) -> int:
+    """Takes the rows of such records out of every part, and puts those of `records` in their place; parts changed.
+
+    All other rows stay as they are, also those whose record is gone. Safe to repeat.
+    """
+    anew = {key_of(record): record for record in records}
+    tables = read_tables(storage)
+    changed = 0
+    for batch in (*tables.finished, *tables.unfinished):
+        dropped = {key for key in batch.records if (place := place_of(key)) and drop(_row_key(place))}
+        if not dropped:
+            continue
+        changed += len(TABLES)
+        if not dry_run:
+            kept = tuple(key for key in batch.records if key not in dropped or key in anew)
+            fresh = [anew[key] for key in kept if key in dropped]
+            _rewrite(storage, batch, batch.model_copy(update={"records": kept}), drop, fresh)
+    return changed
+
+
+def _rewrite(
+    storage: Storage, batch: Batch, after: Batch, drop: Callable[[RowKey], bool], fresh: Sequence[Record]
+) -> None:
+    """The new parts first, then the old ones, then the batch: what dies in between is finished by doing it again."""
+    for shape in TABLES:
+        old, new = batch.part(shape.name), after.part(shape.name)
+        if not storage.exists(old):
+            continue
+        part = parquet.read_table(BytesIO(storage.get(old)))
+        keys = zip(*(part.column(name).to_pylist() for name in ("stream_id", "segment_id", "run")), strict=True)
+        rows = part.filter([not drop(key) for key in keys])
+        if fresh:
+            rows = pyarrow.concat_tables([rows, shape.table(fresh).select(rows.column_names).cast(rows.schema)])
+        if after.records:
+            _put_part(storage, new, rows)
+        if old != new or not after.records:
+            storage.delete(old)
+    if after.records:
+        storage.put(after.key, after.model_dump_json(by_alias=True).encode(), content_type="application/json")
+    else:
+        storage.delete(batch.key)
+
+
+def _row_key(place: Place) -> RowKey:
+    return place.stream_id, place.segment_id, place.run

@@ -1,0 +1,162 @@
+"""Removes what is kept of one stream or of one user of the chat, everywhere, and says what it removed and could not.
+
+The one thing in the pool that changes what was written once. Each step can be repeated, and one that died is finished
+by doing it again: records, by which everything else is found, go last.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import redis
+
+from pipelines.record import Record
+from workers.broker.queues import UNACKED, headers_of
+from workers.config import Config
+from workers.lanes import LANES
+from workers.privacy.erasing import Erasure, without_user
+from workers.privacy.evidence import held_by, media_of
+from workers.privacy.pseudonyms import Pseudonyms
+from workers.privacy.purged_chat import purge_chat, purge_quarantined_chat
+from workers.privacy.purged_runs import SegmentName, purge_runs_of_stream, purge_runs_of_user, remake_reports
+from workers.privacy.purging import Purge, Purged
+from workers.quarantine import PREFIX as QUARANTINE
+from workers.records import RecordError, canonical, key_of, parse_record, place_of, record_keys
+from workers.storage import ObjectMissing, Storage
+from workers.verdicts.tables import replace_rows
+
+OF_STREAM = ("history:*:{0}", "language:{0}", "language:{0}:*", "reviewed:{0}:*")
+OF_SEGMENTS = ("attempts:{0}/*", "failure:{0}/*", "running:{0}/*")
+"""What the broker's store remembers of a stream, below `liverisk:`."""
+
+
+def purge_stream(
+    config: Config, storage: Storage, client: redis.Redis | None, stream_id: str, *, dry_run: bool = False
+) -> Purged:
+    """Everything of one stream: media, records, rows, runs, quarantine, waiting messages, recent state."""
+    purge = Purge(config, storage, client, Purged(dry_run))
+    keys = list(record_keys(storage, stream_id=stream_id))
+    _stream_in_broker(purge, stream_id)
+    for key in sorted(_media(purge, stream_id, keys)):
+        purge.delete(key, "media objects")
+    for key in list(storage.keys(f"{QUARANTINE}{stream_id}/")):
+        purge.delete(key, "quarantine entries")
+    purge_runs_of_stream(purge, stream_id)
+    purge.changed("table parts", replace_rows(storage, lambda row: row[0] == stream_id, (), dry_run=dry_run))
+    for key in keys:
+        purge.delete(key, "records")
+    remake_reports(purge)
+    _say_held(purge, lambda key: f"/stream={stream_id}/" in f"/{key}")
+    return purge.done
+
+
+def purge_user(
+    config: Config, storage: Storage, client: redis.Redis | None, user: str, *, dry_run: bool = False
+) -> Purged:
+    """What one user wrote in any chat, and their name, be it the platform's or that of records."""
+    purge = Purge(config, storage, client, Purged(dry_run))
+    names = {user, Pseudonyms.of(config).name(user)}
+    purge_chat(purge, user)
+    purge_quarantined_chat(purge, user)
+    erased = {_row(erasure.record): erasure for erasure in _erasures(purge, names)}
+    texts: dict[SegmentName, frozenset[str]] = {}
+    for (stream_id, segment_id, _), erasure in erased.items():
+        texts[stream_id, segment_id] = texts.get((stream_id, segment_id), frozenset()) | erasure.texts
+    purge_runs_of_user(purge, names, texts)
+    records = [erasure.record for erasure in erased.values()]
+    purge.changed("table parts", replace_rows(storage, erased.__contains__, records, dry_run=dry_run))
+    for record in records:
+        purge.replace(key_of(record), canonical(record), "records")
+    remake_reports(purge)
+    _say_waiting(purge)
+    _say_held(purge, lambda key: _segment_of(key) in texts)
+    return purge.done
+
+
+def _media(purge: Purge, stream_id: str, record_keys: list[str]) -> set[str]:
+    """What lies in a folder of the stream, and what its records name elsewhere."""
+    prefix = purge.config.store.media_prefix
+    found = {key for key in purge.storage.keys(prefix) if f"/stream={stream_id}/" in key}
+    for key in record_keys:
+        try:
+            found |= media_of(purge.storage, parse_record(key, purge.storage.get(key)), prefix)
+        except RecordError:
+            purge.left(f"{key} could not be read: media that it alone names were not found")
+        except ObjectMissing:
+            continue
+    return found
+
+
+def _erasures(purge: Purge, names: set[str]) -> Iterator[Erasure]:
+    """Every record that has something of the user, without it."""
+    for key in record_keys(purge.storage):
+        with suppress(ObjectMissing):
+            raw = purge.storage.get(key)
+            if not any(_spelt(name) in raw for name in names):
+                continue
+            try:
+                erasure = without_user(parse_record(key, raw), names)
+            except RecordError:
+                purge.left(f"{key} could not be read: nothing of it was removed")
+                continue
+            if erasure is not None:
+                yield erasure
+
+
+def _stream_in_broker(purge: Purge, stream_id: str) -> None:
+    if purge.client is None:
+        purge.left("the broker's store does not answer: waiting messages and recent state were not looked at")
+        return
+    for lane in LANES:
+        for raw in _list(purge.client.lrange(lane, 0, -1)):
+            if str(headers_of(raw).get("id", "")).startswith(f"{stream_id}/"):
+                purge.removed("waiting messages", 1)
+                if not purge.dry_run:
+                    purge.client.lrem(lane, 0, raw.decode())
+    for pattern in (*OF_STREAM, *OF_SEGMENTS):
+        for key in list(purge.client.scan_iter(match=f"liverisk:{pattern.format(stream_id)}", count=1000)):
+            purge.removed("keys of recent state", 1)
+            if not purge.dry_run:
+                purge.client.delete(key)
+    if purge.config.broker.is_rabbit:
+        purge.left("messages that wait in RabbitMQ were not looked at: purge again when they are recorded")
+    elif int(purge.client.hlen(UNACKED)):
+        purge.left("workers are at segments now, maybe of this stream: purge again when they have finished")
+
+
+def _say_waiting(purge: Purge) -> None:
+    if purge.client is None:
+        purge.left("the broker's store does not answer: waiting messages were not looked at")
+        return
+    if purge.config.broker.is_rabbit:
+        purge.left("messages that wait in RabbitMQ were not looked at: purge again when they are recorded")
+        return
+    waiting = sum(int(purge.client.llen(lane)) for lane in LANES) + int(purge.client.hlen(UNACKED))
+    if waiting:
+        purge.left(f"{waiting} messages wait or are being worked on: purge again when they are recorded")
+
+
+def _say_held(purge: Purge, concerns: Callable[[str], bool]) -> None:
+    for incident, count in held_by(purge.storage, concerns).items():
+        purge.left(f"{count} copies are held as evidence of {incident}: `liverisk evidence release {incident}` lets go")
+
+
+def _row(record: Record) -> tuple[str, str, str]:
+    return record.stream_id, record.segment_id, record.run
+
+
+def _segment_of(key: str) -> SegmentName | None:
+    place = place_of(key)
+    return (place.stream_id, place.segment_id) if place else None
+
+
+def _spelt(name: str) -> bytes:
+    """As JSON in UTF-8 has it."""
+    return json.dumps(name, ensure_ascii=False)[1:-1].encode("utf-8", "surrogatepass")
+
+
+def _list(found: object) -> list[bytes]:
+    assert isinstance(found, list)
+    return found
