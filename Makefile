@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install rabbitmq demo test check latency memory prove-brokers prove-lanes prove-rescan prove-quality prove-swap prove-hostile hooks clean
+.PHONY: help install rabbitmq demo test check latency memory prove-brokers prove-lanes prove-rescan prove-quality prove-swap prove-hostile bench prove-scaling hooks clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -30,6 +30,9 @@ check: install ## Lint, format, types, import directions, settings, policies and
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/liverisk config check | tail -n 1
+
+bench: install ## Measure the pool beside a bare process and plain Celery; BENCH holds more options (an hour)
+	@$(BIN)/liverisk bench $(BENCH)
 
 latency: install ## Measure segment end to record of a live-paced stream
 	@$(BIN)/python -m tests.benchmarks.live_latency
@@ -59,6 +62,9 @@ rabbitmq: ## Unpack RabbitMQ for the tests into .venv, if apt has it; `install` 
 
 prove-hostile: install ## Show what hostile media get, how long they take and what of memory (two minutes)
 	@$(BIN)/python -m tests.benchmarks.prove_hostile
+
+prove-scaling: install ## Show whether the simulation of docs/scaling.md tells what a real pool does (ten minutes)
+	@$(BIN)/python -m tests.benchmarks.prove_scaling
 
 hooks: install ## Run the quick checks before every commit
 	@$(BIN)/pre-commit install

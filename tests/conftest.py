@@ -67,9 +67,9 @@ def services() -> Iterator[Services]:
 
 @pytest.fixture(scope="session")
 def rabbitmq() -> Iterator[RabbitMQ]:
-    """A real RabbitMQ; where none is installed, what needs it is skipped, and says so."""
+    """A real RabbitMQ; where none is installed, what needs it fails, and says so."""
     if scripts() is None:
-        pytest.skip("needs RabbitMQ: make rabbitmq")
+        pytest.fail("needs RabbitMQ: make rabbitmq")
     directory = Path(tempfile.mkdtemp(prefix="liverisk-rabbit-"))
     server = RabbitMQ(directory, password=uuid.uuid4().hex)
     try:
@@ -92,9 +92,14 @@ def state_directory() -> Iterator[Path]:
 def config(services: Services, state_directory: Path) -> Config:
     """The shipped settings on the real servers, with a bucket and a database of the test's own."""
     configured = services.config(load_config(environment={}), bucket=f"test-{uuid.uuid4().hex[:16]}")
+    return own_database(configured, services).model_copy(update={"state_directory": state_directory})
+
+
+def own_database(config: Config, services: Services) -> Config:
+    """The settings with a database of the broker's store that nobody else uses."""
     url = services.valkey.url.removesuffix("/0") + f"/{next(_database) % DATABASES}"
-    broker = configured.broker.model_copy(update={"url": SecretStr(url)})
-    return configured.model_copy(update={"broker": broker, "state_directory": state_directory})
+    broker = config.broker.model_copy(update={"url": SecretStr(url)})
+    return config.model_copy(update={"broker": broker})
 
 
 @pytest.fixture

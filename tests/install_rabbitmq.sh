@@ -12,7 +12,7 @@ packages=(
 )
 
 not_installed() {
-    echo "RabbitMQ not installed: $1; tests that need it are skipped. \`make rabbitmq\` tries again" >&2
+    echo "RabbitMQ not installed: $1; tests that need it will fail. \`make rabbitmq\` tries again" >&2
     exit 0
 }
 
