@@ -18,7 +18,7 @@ from workers.broker.checks import check_broker
 from workers.broker.connecting import connect_rabbit
 from workers.broker.dead import bury
 from workers.broker.declared import DEAD, lane_queues
-from workers.broker.queues import RabbitQueues, note_lane, queues_of
+from workers.broker.queues import RabbitQueues, note_lane, open_queues, queues_of
 from workers.broker.settings import Broker, State
 from workers.broker.taking import LaneTaker
 from workers.config import Config, ConfigError
@@ -227,15 +227,16 @@ def test_a_broker_that_cannot_be_used_is_one_line_without_its_password(
         assert password not in said
 
 
-def test_a_restarted_broker_has_every_message_that_it_confirmed(rabbit: Config, rabbitmq: RabbitMQ) -> None:
+def test_a_restarted_broker_has_every_message_that_it_confirmed(
+    rabbit: Config, queues: RabbitQueues, rabbitmq: RabbitMQ
+) -> None:
     with Publisher(rabbit) as publisher:
         for number in range(20):
             publisher.send(MANIFEST.model_copy(update={"segment_id": f"s{number}"}))
     rabbitmq.kill()
     rabbitmq.start()
-    queues = queues_of(rabbit)
-    wait_for(lambda: queues.waiting("live") == 20, "all of them wait")
-    queues.close()
+    with open_queues(rabbit) as found:
+        wait_for(lambda: found.waiting("live") == 20, "all of them wait")
 
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])

@@ -1,4 +1,4 @@
-"""Broker and state store behind TLS: both sides are checked, and what is wrong is one line."""
+"""A broker behind TLS: both sides are checked, and what is wrong is one line."""
 
 from __future__ import annotations
 
@@ -17,10 +17,7 @@ from workers.broker.checks import check_broker
 from workers.broker.queues import open_queues
 from workers.broker.settings import Broker, State, Tls
 from workers.config import Config, ConfigError
-from workers.publish import Publisher, PublishError
-from workers.stack.processes import Child, free_ports
-from workers.stack.valkey import _binary
-from workers.state import connect
+from workers.publish import Publisher
 from workers.storage import Storage
 
 PASSWORD = "a-word-of-its-own"
@@ -39,28 +36,6 @@ def certificates(folder: Path) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def valkey(folder: Path, certificates: dict[str, Path]) -> Iterator[str]:
-    """The address of a Valkey that speaks TLS only, and asks for a certificate."""
-    [port] = free_ports(1)
-    options = {
-        "bind": "127.0.0.1",
-        "port": "0",
-        "tls-port": str(port),
-        "tls-ca-cert-file": certificates["ca"],
-        "tls-cert-file": certificates["certificate"],
-        "tls-key-file": certificates["key"],
-        "requirepass": PASSWORD,
-        "save": '""',
-        "dir": folder,
-    }
-    (folder / "valkey.conf").write_text("".join(f"{name} {value}\n" for name, value in options.items()))
-    server = Child("valkey", [str(_binary()), str(folder / "valkey.conf")], log=folder / "valkey.log")
-    server.start()
-    yield f"rediss://:{PASSWORD}@localhost:{port}/0"
-    server.stop()
-
-
-@pytest.fixture(scope="module")
 def rabbit(folder: Path, certificates: dict[str, Path]) -> Iterator[str]:
     """The address of a RabbitMQ that speaks TLS only, and asks for a certificate."""
     if scripts() is None:
@@ -73,13 +48,12 @@ def rabbit(folder: Path, certificates: dict[str, Path]) -> Iterator[str]:
         server.stop()
 
 
-@pytest.fixture(params=["valkey", "rabbit"])
-def safe(request: pytest.FixtureRequest, config: Config, certificates: dict[str, Path]) -> Config:
+@pytest.fixture
+def safe(rabbit: str, config: Config, certificates: dict[str, Path]) -> Config:
     """The test's settings with a broker behind TLS."""
-    url = SecretStr(request.getfixturevalue(request.param))
     tls = Tls(ca=certificates["ca"], certificate=certificates["client"], key=certificates["client_key"])
-    state = State(url=None if request.param == "valkey" else config.broker.url)
-    return config.model_copy(update={"broker": Broker(url=url, tls=tls, socket_timeout_s=3), "state": state})
+    broker = Broker(url=SecretStr(rabbit), tls=tls, socket_timeout_s=3)
+    return config.model_copy(update={"broker": broker, "state": State(url=config.broker.url)})
 
 
 def test_messages_and_state_pass_when_both_sides_are_who_they_say(safe: Config, storage: Storage) -> None:
@@ -88,20 +62,15 @@ def test_messages_and_state_pass_when_both_sides_are_who_they_say(safe: Config, 
         publisher.send(store_segment(storage, "room", frames=[]))
     with open_queues(safe) as queues:
         assert queues.waiting("live") >= 1
-    with connect(safe) as client:
-        assert client.ping()
 
 
 @pytest.mark.parametrize("lacks", ["ca", "client"])
 def test_who_does_not_know_the_authority_or_has_no_certificate_is_refused_in_one_line(
-    lacks: str, safe: Config, storage: Storage, certificates: dict[str, Path]
+    lacks: str, safe: Config, certificates: dict[str, Path]
 ) -> None:
     tls = Tls(ca=certificates["ca"]) if lacks == "client" else safe.broker.tls.model_copy(update={"ca": None})
     wrong = safe.model_copy(update={"broker": safe.broker.model_copy(update={"tls": tls})})
     with pytest.raises(ConfigError) as refused:
         check_broker(wrong, patience_s=0)
-    with Publisher(wrong) as publisher, pytest.raises(PublishError) as unsent:
-        publisher.send(store_segment(storage, "room", frames=[]))
-    for said in (str(refused.value), str(unsent.value)):
-        assert "\n" not in said
-        assert PASSWORD not in said
+    assert "\n" not in str(refused.value)
+    assert PASSWORD not in str(refused.value)
