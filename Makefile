@@ -3,18 +3,19 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check latency memory prove-lanes prove-rescan prove-quality prove-swap prove-hostile hooks clean
+.PHONY: help install rabbitmq demo test check latency memory prove-brokers prove-lanes prove-rescan prove-quality prove-swap prove-hostile bench prove-scaling hooks clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+RABBITMQ := $(VENV)/.rabbitmq
 # Candidates in order; the first that is 3.11 to 3.13 makes the environment. Override: make PYTHON=python3.12 install
 PYTHON := python3 python3.13 python3.12 python3.11
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
 
-install: $(STAMP) ## Make .venv with everything that liverisk, its tests and its checks need (3 GB)
+install: $(STAMP) $(RABBITMQ) ## Make .venv with everything that liverisk, its tests and its checks need (3 GB)
 
 demo: install ## Watch the bundled livestream with everything embedded and print the verdicts
 	@$(BIN)/liverisk demo
@@ -29,6 +30,9 @@ check: install ## Lint, format, types, import directions, settings, policies and
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/liverisk config check | tail -n 1
+
+bench: install ## Measure the pool beside a bare process and plain Celery; BENCH holds more options (an hour)
+	@$(BIN)/liverisk bench $(BENCH)
 
 latency: install ## Measure segment end to record of a live-paced stream
 	@$(BIN)/python -m tests.benchmarks.live_latency
@@ -48,8 +52,19 @@ prove-quality: install ## Show what the verdicts are worth: chat, fusion, public
 prove-swap: install ## Show what swapping checkpoints under load costs, refuses and survives (half an hour)
 	@$(BIN)/python -m tests.benchmarks.prove_swap
 
+prove-brokers: install ## Run all tests of the whole pool on Valkey and then on RabbitMQ (a quarter of an hour)
+	@for broker in valkey rabbitmq; do echo "== $$broker"; \
+		LIVERISK_TEST_BROKER=$$broker $(BIN)/pytest -q -p no:randomly --timeout 900 \
+		tests/e2e/test_pool.py tests/e2e/test_crashes.py tests/e2e/test_connections.py tests/e2e/test_sampling.py; done
+
+rabbitmq: ## Unpack RabbitMQ for the tests into .venv, if apt has it; `install` does it once
+	@rm -f $(RABBITMQ) && $(MAKE) --no-print-directory $(RABBITMQ)
+
 prove-hostile: install ## Show what hostile media get, how long they take and what of memory (two minutes)
 	@$(BIN)/python -m tests.benchmarks.prove_hostile
+
+prove-scaling: install ## Show whether the simulation of docs/scaling.md tells what a real pool does (ten minutes)
+	@$(BIN)/python -m tests.benchmarks.prove_scaling
 
 hooks: install ## Run the quick checks before every commit
 	@$(BIN)/pre-commit install
@@ -62,6 +77,10 @@ clean: ## Remove .venv, build output and caches; .liverisk, where streams and ve
 $(STAMP): pyproject.toml constraints.txt | $(BIN)/pip
 	@echo "installing into $(VENV): some minutes the first time"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[embedded,training,dev]"
+	@touch $@
+
+$(RABBITMQ): tests/install_rabbitmq.sh | $(STAMP)
+	@tests/install_rabbitmq.sh $(VENV)/rabbitmq
 	@touch $@
 
 $(BIN)/pip:

@@ -66,10 +66,13 @@ class _Keys:
         return self.condensed[letters], signs if is_short(text) else frozenset()
 
 
-def group_chat(lines: Sequence[ChatLine]) -> tuple[tuple[TextObservation, ...], dict[str, float]]:
+def group_chat(
+    lines: Sequence[ChatLine], *, repeated: bool = True
+) -> tuple[tuple[TextObservation, ...], dict[str, float]]:
     """Observations in order of first appearance, then the joins; and how many lines and joins were spared, by reason.
 
     A join tells nothing that coverage counts: its lines are there, too. The work grows as the number of lines does.
+    `repeated` False, for audits: lines that say the same are an observation each, too.
     """
     keys = _Keys()
     keyed = [(line, *keys.of(line.text)) for line in lines]
@@ -77,7 +80,7 @@ def group_chat(lines: Sequence[ChatLine]) -> tuple[tuple[TextObservation, ...], 
     alike: dict[str, list[_Group]] = {}
     pictures = without = 0
     for line, letters, signs in keyed:
-        same = alike.get(letters, [])
+        same = alike.get(letters, []) if repeated else []
         if (group := _group_for(same, signs)) is not None:
             group.lines.append(line)
         elif not letters or (pictures == MOST_PICTURES and not any(map(str.isalnum, letters))):

@@ -52,7 +52,7 @@ def decode_image(data: bytes, *, max_side_px: int, limits: DecodeLimits = DEFAUL
                 if width * height > limits.max_image_pixels:
                     raise DecodeError(f"image of {width}x{height} pixels")
                 if image.format == "JPEG":
-                    image.draft("RGB", (max_side_px, max_side_px))
+                    image.draft("RGB", _fitted(width, height, max_side_px))
                 pixels = np.asarray(image.convert("RGB"), dtype=np.uint8)
         return Picture(_shrunk(pixels, max_side_px))
     except DecodeError:
@@ -171,6 +171,12 @@ def _pulled(graph: Any) -> Iterator[NDArray[np.int16]]:
         except (av.BlockingIOError, EOFError):
             return
         yield np.asarray(frame.to_ndarray(), dtype=np.int16).reshape(-1)
+
+
+def _fitted(width: int, height: int, max_side_px: int) -> tuple[int, int]:
+    """The least that a decoder must give: a JPEG twice as large is decoded at half its size, a quarter of the work."""
+    longer = max(width, height)
+    return max(1, width * max_side_px // longer), max(1, height * max_side_px // longer)
 
 
 def _shrunk(pixels: NDArray[np.uint8], max_side_px: int) -> NDArray[np.uint8]:

@@ -58,12 +58,14 @@ def examine(
     not asked for, observations and coverage say nothing. `lexicon` None: texts are scored, and no terms looked for.
     """
     segment = replace(segment, frames=at_most(settings.max_frames, segment.frames))
+    language = language if settings.known_language else None
     chosen = without_near_duplicates(segment.frames, settings)
+    keep = settings.keep_embeddings
     stages: dict[Modality, Callable[[], Finding]] = {
         "frames": lambda: _frames(segment, chosen, models),
-        "speech": lambda: _with_scores(_speech(segment, language, models, settings), models, lexicon),
-        "screen": lambda: _with_scores(_screen(segment, chosen, models, settings), models, lexicon),
-        "chat": lambda: _with_scores(_chat(segment), models, lexicon),
+        "speech": lambda: _with_scores(_speech(segment, language, models, settings), models, lexicon, keep),
+        "screen": lambda: _with_scores(_screen(segment, chosen, models, settings), models, lexicon, keep),
+        "chat": lambda: _with_scores(_chat(segment, settings), models, lexicon, keep),
     }
     with ThreadPoolExecutor(len(stages), thread_name_prefix="stage") as pool:
         running = {name: pool.submit(_timed, stage) for name, stage in stages.items() if name in modalities}
@@ -144,18 +146,18 @@ def _screen(segment: Segment, chosen: Chosen, models: Models, settings: Examinat
     return Finding(seen, texts)
 
 
-def _chat(segment: Segment) -> Finding:
+def _chat(segment: Segment, settings: ExaminationSettings) -> Finding:
     if problem := segment.problems.get("chat"):
         return Finding(problem)
     if not segment.chat:
         return Finding(Coverage(status="examined", reason=why.NO_INPUT))
-    texts, skipped = group_chat(segment.chat)
+    texts, skipped = group_chat(segment.chat, repeated=settings.repeated_chat)
     total = len(segment.chat)
     return Finding(Coverage(status="examined", examined=total, total=total, skipped=skipped), texts)
 
 
-def _with_scores(finding: Finding, models: Models, lexicon: Lexicon | None) -> Finding:
+def _with_scores(finding: Finding, models: Models, lexicon: Lexicon | None, keep: bool) -> Finding:
     """The finding with its texts read and scored by every text slot; a slot that fails is named in the coverage."""
-    texts, losses = score_texts(read_texts(finding.texts, lexicon), models)
+    texts, losses = score_texts(read_texts(finding.texts, lexicon), models, keep=keep)
     seen = lessened(finding.coverage, range(len(texts)), texts, losses)
     return replace(finding, texts=texts, coverage=seen)

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from pipelines.embeddings import Embedding
 from pipelines.strict import Identifier, Sha256, Strict
 
 SAMPLE_RATE_HZ = 16_000
@@ -39,18 +41,25 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One piece of text as it was written."""
+    """One piece of text as it was written.
+
+    `keep`: its embedding is wanted, too. `embedding` is what an encoder made of it before: a model over that encoder
+    does not run it again, any other reads the text.
+    """
 
     text: str
+    keep: bool = False
+    embedding: Embedding | None = None
 
 
 Item = Picture | Clip | Line
 
 
 class Scores(Strict):
-    """A classifier's native scores by native label; not yet probabilities of any policy."""
+    """A classifier's native scores by native label; not yet probabilities of any policy. `embedding`: if wanted."""
 
     labels: dict[str, float]
+    embedding: Embedding | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class Span(Strict):

@@ -78,7 +78,7 @@ def _load(card: Card, folder: Path, session: Session, device: str, threads: int)
             from pipelines.text.sequence_classification import load_text_classifier
 
             return load_text_classifier(card, folder, session=session, device=device, threads=threads)
-        case "embedding-head", _:
+        case "embedding-head", "torch" | "onnx" | "onnx-int8":
             from pipelines.text.embedding_head import load_embedding_head
 
             return load_embedding_head(card, folder, session=session, device=device, threads=threads)

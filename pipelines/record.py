@@ -105,6 +105,7 @@ class TextObservation(Strict):
     where that differs: of both scores of a label the higher stands. Repeated chat is one observation with `repeats` > 1
     and the number of distinct `users`; banners seen on several frames likewise. `joined` is the number of chat lines
     that this text is made of, when it is a join; its lines are there, too, so it adds nothing to coverage.
+    `embeddings`, where they are kept: slot -> what its encoder made of `normalised`, and of `unmasked` if there is one.
     `confidence` is that of the recogniser (1.0 for chat); a score is absent when its slot failed.
     """
 
@@ -123,6 +124,7 @@ class TextObservation(Strict):
     unmasked: str | None = None
     hits: tuple[Hit, ...] = Field(default=(), exclude_if=_is_nothing)
     joined: int = Field(default=0, ge=0, exclude_if=_is_nothing)
+    embeddings: dict[str, tuple[str, ...]] = Field(default={}, exclude_if=_is_nothing)
 
 
 class Coverage(Strict):

@@ -30,7 +30,7 @@ from pipelines.record import (
 from pipelines.segment import ExaminationSettings, Segment
 from pipelines.text.lexicon import Lexicon
 from pipelines.text.normalise import normalise
-from pipelines.text_scores import checkpoints_of, lessened, read_texts, score_texts, was_lessened
+from pipelines.text_scores import checkpoints_of, known_of, lessened, read_texts, score_texts, was_lessened
 
 __all__ = ["MEDIA_EXPIRED", "STAGES", "Reexamination", "Stage", "manifest_of", "reexamine"]
 
@@ -78,7 +78,7 @@ def reexamine(
     rescored = "text" in stages or (bool(new.observations.texts) and others)
     if rescored:
         started = time.monotonic()
-        texts, coverage = _scored_anew(source, texts, coverage, models, lexicon)
+        texts, coverage = _scored_anew(source, texts, coverage, models, lexicon, keep=settings.keep_embeddings)
         stage_ms["text"] = round((time.monotonic() - started) * 1000, 1)
     texts += new.observations.texts
     done = {*ran, *(("text",) if rescored else ())}
@@ -162,12 +162,16 @@ def _scored_anew(
     coverage: Mapping[Modality, Coverage],
     models: Models,
     lexicon: Lexicon | None,
+    *,
+    keep: bool,
 ) -> tuple[list[TextObservation], dict[Modality, Coverage]]:
-    """Stored texts with new hits and scores, and what the coverage of their modalities is by that."""
-    bare = [
-        text.model_copy(update={"normalised": normalise(text.text).text, "scores": {}, "error": None}) for text in texts
-    ]
-    scored, losses = score_texts(read_texts(bare, lexicon), models)
+    """Stored texts with new hits and scores, and what the coverage of their modalities is by that.
+
+    Embeddings that came with them spare an encoder that made them the same view of the same text.
+    """
+    nothing: dict[str, object] = {"scores": {}, "error": None, "embeddings": {}}
+    bare = [text.model_copy(update={"normalised": normalise(text.text).text, **nothing}) for text in texts]
+    scored, losses = score_texts(read_texts(bare, lexicon), models, keep=keep, known=known_of(texts))
     seen: dict[Modality, Coverage] = {}
     for modality, stored in coverage.items():
         own = [index for index, text in enumerate(scored) if text.source == modality]

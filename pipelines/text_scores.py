@@ -5,10 +5,12 @@ A text slot is asked about both views of a text: as it was normalised, and with 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from pipelines import coverage as why
+from pipelines.embeddings import Embedding, read_embedding
 from pipelines.items import CheckpointRef, Failure, Line, Result, Scores
 from pipelines.models import DeadlinePassed, Models
 from pipelines.record import LEXICON, Coverage, TextObservation
@@ -16,6 +18,10 @@ from pipelines.text.lexicon import Lexicon, unmasked
 
 SLOTS = "text."
 """What the name of a slot begins with that scores texts."""
+
+
+Known = Mapping[tuple[str, str], Embedding]
+"""(Slot, view of a text) -> what the slot's encoder made of it before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +38,44 @@ def checkpoints_of(models: Models, lexicon: Lexicon | None) -> dict[str, Checkpo
     return {**models.checkpoints, **({LEXICON: lexicon.ref} if lexicon is not None else {})}
 
 
+def known_of(texts: Sequence[TextObservation]) -> Known:
+    """The embeddings that the texts came with."""
+    found: dict[tuple[str, str], Embedding] = {}
+    for text in texts:
+        views = [text.normalised, *([text.unmasked] if text.unmasked is not None else [])]
+        for slot, stored in text.embeddings.items():
+            read = zip(views, map(read_embedding, stored), strict=False)
+            found |= {(slot, view): one for view, one in read if one is not None}
+    return found
+
+
+def _with_embeddings(
+    texts: Sequence[TextObservation], slot: str, views: Sequence[str], answers: Sequence[Result]
+) -> Iterator[TextObservation]:
+    """Those texts of which each view has one."""
+    made = {
+        view: one.embedding.stored()
+        for view, one in zip(views, answers, strict=True)
+        if isinstance(one, Scores) and one.embedding is not None
+    }
+    for text in texts:
+        own = [text.normalised, *([text.unmasked] if text.unmasked is not None else [])]
+        whole = all(view in made for view in own)
+        kept = {**text.embeddings, slot: tuple(made[view] for view in own)} if whole else text.embeddings
+        yield text.model_copy(update={"embeddings": kept})
+
+
 def read_texts(texts: Sequence[TextObservation], lexicon: Lexicon | None) -> tuple[TextObservation, ...]:
     """The texts with their second view and the lexicon's hits, both made anew; without a lexicon there are no hits."""
     return tuple(_read(text, lexicon) for text in texts)
 
 
 def score_texts(
-    texts: Sequence[TextObservation], models: Models
+    texts: Sequence[TextObservation], models: Models, *, keep: bool = False, known: Known = MappingProxyType({})
 ) -> tuple[tuple[TextObservation, ...], tuple[Loss, ...]]:
     """The texts with the scores of every text slot, and what each slot left out. A failed text keeps the error.
 
+    `keep`: also with their embeddings, of the slots that have any; those that are `known` are not made again.
     Of a text with a second view each label has the higher score of the two. It fails when either fails: what a
     disguise hides would otherwise count as looked at.
     """
@@ -54,11 +88,10 @@ def score_texts(
     scored = list(texts)
     losses: list[Loss] = []
     again = [index for index, text in enumerate(texts) if text.unmasked is not None]
-    lines = [Line(text.normalised) for text in texts]
-    lines += [Line(texts[index].unmasked or "") for index in again]
+    views = [text.normalised for text in texts] + [texts[index].unmasked or "" for index in again]
     for slot in slots:
         try:
-            answers = models.ask(slot, lines)
+            answers = models.ask(slot, [Line(view, keep, known.get((slot, view))) for view in views])
         except DeadlinePassed:
             losses.append(Loss(slot, why.DEADLINE, everything))
             continue
@@ -68,6 +101,8 @@ def score_texts(
         failed = frozenset(index for index, result in enumerate(results) if not isinstance(result, Scores))
         losses.append(Loss(slot, why.MODEL_FAILED, failed))
         scored = [_scored(text, slot, result) for text, result in zip(scored, results, strict=True)]
+        if keep:
+            scored = list(_with_embeddings(scored, slot, views, answers))
     return tuple(scored), tuple(losses)
 
 

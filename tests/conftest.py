@@ -17,6 +17,7 @@ import redis
 from pydantic import SecretStr
 
 from pipelines.media import DecodeLimits
+from tests.rabbitmq import RabbitMQ, scripts
 from workers.config import Config, load_config
 from workers.decoder.contained import Contained
 from workers.stack.services import Services
@@ -73,6 +74,21 @@ def decoder() -> Iterator[Contained]:
         yield opened.started()
 
 
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[RabbitMQ]:
+    """A real RabbitMQ; where none is installed, what needs it fails, and says so."""
+    if scripts() is None:
+        pytest.fail("needs RabbitMQ: make rabbitmq")
+    directory = Path(tempfile.mkdtemp(prefix="liverisk-rabbit-"))
+    server = RabbitMQ(directory, password=uuid.uuid4().hex)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
 @pytest.fixture
 def state_directory() -> Iterator[Path]:
     """A short path for sockets and state of one test."""
@@ -85,9 +101,14 @@ def state_directory() -> Iterator[Path]:
 def config(services: Services, state_directory: Path) -> Config:
     """The shipped settings on the real servers, with a bucket and a database of the test's own."""
     configured = services.config(load_config(environment={}), bucket=f"test-{uuid.uuid4().hex[:16]}")
+    return own_database(configured, services).model_copy(update={"state_directory": state_directory})
+
+
+def own_database(config: Config, services: Services) -> Config:
+    """The settings with a database of the broker's store that nobody else uses."""
     url = services.valkey.url.removesuffix("/0") + f"/{next(_database) % DATABASES}"
-    broker = configured.broker.model_copy(update={"url": SecretStr(url)})
-    return configured.model_copy(update={"broker": broker, "state_directory": state_directory})
+    broker = config.broker.model_copy(update={"url": SecretStr(url)})
+    return config.model_copy(update={"broker": broker})
 
 
 @pytest.fixture

@@ -17,8 +17,11 @@ from workers.config import Config, Slot
 from workers.engine.client import EngineClient
 from workers.engine.server import EngineServer
 from workers.engine.watching import Watcher
+from workers.registry.moves import Asked
 
 SLOT = "text.risk"
+FORCED = Asked(force="a test")
+"""A move of a checkpoint that nobody evaluated."""
 LABELS: dict[str, object] = {"benign": {}, "risky": {"policies": ["scam"]}}
 WEIGHTS = "model.safetensors"
 
@@ -66,15 +69,19 @@ def classifier(folder: Path, factor: float = 1, *, ruined: bool = False, words: 
 
 
 @contextmanager
-def engine_of(config: Config) -> Iterator[EngineServer]:
-    """An engine that follows the registry, served at the configured address until the block ends."""
+def engine_of(config: Config, *, ready: bool = True) -> Iterator[EngineServer]:
+    """An engine that follows the registry, served at the configured address until the block ends.
+
+    `ready` False: it is not waited for.
+    """
     watcher = Watcher(config)
     server = EngineServer(watcher.load, config, watcher=watcher)
     thread = threading.Thread(target=server.run)
     thread.start()
     client = EngineClient(config)
     try:
-        client.wait_until_ready(60)
+        if ready:
+            client.wait_until_ready(60)
         yield server
     finally:
         client.close()

@@ -138,4 +138,27 @@ def text_graph(folder: Path, *, ruined: bool = False) -> None:
     onnx.save(model, folder / "model.onnx")
 
 
+def encoder_graph(folder: Path, *, ruined: bool = False) -> None:
+    """An ONNX encoder beside `tiny.embedding_head`'s words and head: of each word its row of one table."""
+    tiny.embedding_head(folder)
+    rows = np.random.default_rng(0).normal(size=(64, 16)).astype(np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Gather", ["rows", "input_ids"], ["words"]),
+            helper.make_node("Unsqueeze", ["attention_mask", "last"], ["column"]),
+            helper.make_node("Cast", ["column"], ["mask"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", ["words", "mask"], ["last_hidden_state"]),
+        ],
+        "tiny",
+        [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "tokens"]) for name in _INPUTS],
+        [helper.make_tensor_value_info("last_hidden_state", TensorProto.FLOAT, ["batch", "tokens", 16])],
+        [
+            numpy_helper.from_array(np.full_like(rows, np.nan) if ruined else rows, "rows"),
+            numpy_helper.from_array(np.array([2], np.int64), "last"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    onnx.save(model, folder / "model.onnx")
+
+
 _INPUTS = ("input_ids", "attention_mask")

@@ -10,21 +10,24 @@ import random
 import signal
 import time
 from collections.abc import Callable
-from functools import cache
+from contextlib import suppress
+from functools import cache, partial
 from typing import Any
 
+import redis
 from celery import Celery
-from celery.exceptions import Reject
 from celery.signals import setup_logging, worker_process_init
-from kombu import Queue
 from pydantic import JsonValue
 
 from workers import quarantine
+from workers.broker.connecting import make_celery
+from workers.broker.putting_back import put_back, put_back_same
+from workers.broker.queues import note_lane
 from workers.classify import Bench, classify
 from workers.config import Config, ConfigError
 from workers.decoder.contained import Contained
 from workers.engine.bootstep import EngineStep
-from workers.lanes import CLASSIFY, CONCLUDE, LANES, REEXAMINE, REVIEW, Lane
+from workers.lanes import CLASSIFY, CONCLUDE, LANES, REEXAMINE, REVIEW, Lane, message_in
 from workers.lexicon_step import LexiconStep
 from workers.lexicons import Lexicons
 from workers.logs import raised_at
@@ -59,7 +62,7 @@ def make_app(config: Config) -> Celery:
     """The application of one deployment; `ConfigError` when there is no broker."""
     if config.broker.url is None:
         raise ConfigError("no broker: run `liverisk up` here, or set LIVERISK__BROKER__URL")
-    app = Celery("liverisk", broker=config.broker.url.get_secret_value(), set_as_current=False)
+    app = make_celery("liverisk", config.broker)
     app.conf.update(_settings(config))
     app.steps["worker"].add(EngineStep)
     app.steps["worker"].add(FeederStep)
@@ -73,18 +76,14 @@ def make_app(config: Config) -> Celery:
 
 def _settings(config: Config) -> dict[str, Any]:
     return {
-        # JSON is the only content: a message can never carry code.
-        "task_serializer": "json",
-        "accept_content": ["json"],
-        "task_ignore_result": True,
-        "task_queues": [Queue(lane) for lane in LANES],
         "task_default_queue": LANES[0],
         # A message is acknowledged after its record is durable, and comes back when a worker dies with it.
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
         "task_acks_on_timeout": False,
         # Whatever waits in a worker waits behind a running segment; so nothing waits there.
-        "worker_prefetch_multiplier": 1,
+        "worker_prefetch_multiplier": config.worker.prefetch,
+        "worker_consumer": "workers.broker.taking:PoolConsumer",
         "task_soft_time_limit": config.worker.soft_time_limit_s,
         "task_time_limit": config.worker.time_limit_s,
         "worker_proc_alive_timeout": 60,
@@ -95,19 +94,6 @@ def _settings(config: Config) -> dict[str, Any]:
         # A running segment whose connection broke would be delivered again while it still runs; both would
         # end in the same record, so it is left to finish.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
-        "broker_transport_options": {
-            "visibility_timeout": config.broker.visibility_timeout_s,
-            # kombu looks for messages of dead workers every 100 s unless told otherwise.
-            "unacked_restore_interval": 1,
-            "unacked_restore_throttle": 1,
-            # Who dies while looking, or whose broker does, keeps the others from it this long; 300 s by default.
-            "unacked_mutex_expire": 10,
-            "queue_order_strategy": "priority",
-            "socket_timeout": config.broker.socket_timeout_s,
-            "socket_connect_timeout": config.broker.socket_timeout_s,
-            "socket_keepalive": True,
-            "health_check_interval": 5,
-        },
     }
 
 
@@ -115,14 +101,16 @@ def _register(app: Celery, config: Config) -> None:
     # Made in the child at its first message, as connections must not cross a fork.
     opened = cache(lambda: Bench.open(config, app.liverisk_lexicons, Contained(config.decode_limits).started()))
     runs = cache(lambda: Runs(opened().storage))
+    delivered = partial(_delivered, app, config, opened)
     patient = {"soft_time_limit": config.bulk_soft_time_limit_s, "time_limit": config.bulk_time_limit_s}
 
     @app.task(name=CLASSIFY, shared=False)  # type: ignore[untyped-decorator]  # Celery ships no types
     def liverisk_classify(*arguments: JsonValue, **named: JsonValue) -> None:
-        request, lane = app.current_task.request, current_lane(app)
+        request = app.current_task.request
         # Only what its sender calls live may be looked at less for having waited.
         waited = waited_s(request.get("queued_at"), time.time()) if request.get("live") is True else None
-        run_once(lambda: classify(message_in(arguments, named), opened(), lane=lane, waited_s=waited), lane)
+        message = message_in(arguments, named)
+        delivered(lambda lane: classify(message, opened(), lane=lane, waited_s=waited))
 
     @app.task(name=REEXAMINE, shared=False, **patient)  # type: ignore[untyped-decorator]
     def liverisk_reexamine(*arguments: JsonValue, **named: JsonValue) -> None:
@@ -130,7 +118,7 @@ def _register(app: Celery, config: Config) -> None:
             call = segment_call(arguments, named)
             reexamine_segment(call.run, call.batch, call.index, opened(), runs())
 
-        run_once(dropping(work), current_lane(app))
+        delivered(lambda _: dropping(work)())
 
     @app.task(name=CONCLUDE, shared=False, **patient)  # type: ignore[untyped-decorator]
     def liverisk_conclude(*arguments: JsonValue, **named: JsonValue) -> None:
@@ -138,21 +126,32 @@ def _register(app: Celery, config: Config) -> None:
             call = batch_call(arguments, named)
             conclude(call.run, call.batch, opened(), runs())
 
-        run_once(dropping(work), current_lane(app))
+        delivered(lambda _: dropping(work)())
 
     @app.task(name=REVIEW, shared=False)  # type: ignore[untyped-decorator]
     def liverisk_review(*arguments: JsonValue, **named: JsonValue) -> None:
-        lane = current_lane(app)
-        run_once(lambda: review_or_put_aside(message_in(arguments, named, name="request"), opened(), lane), lane)
+        request = message_in(arguments, named, name="request")
+        delivered(lambda lane: review_or_put_aside(request, opened(), lane))
 
 
-def message_in(arguments: tuple[JsonValue, ...], named: dict[str, JsonValue], *, name: str = "manifest") -> JsonValue:
-    """The manifest, sent as the one argument. Anything else is passed on whole: it is put aside, not dropped."""
-    if len(arguments) == 1 and not named:
-        return arguments[0]
-    if not arguments and set(named) == {name}:
-        return named[name]
-    return {"args": list(arguments), "kwargs": named}
+def _delivered(app: Celery, config: Config, opened: Callable[[], Bench], work: Callable[[Lane], object]) -> None:
+    """Works off the message at hand, which came through the lane that `work` is told."""
+    lane = current_lane(app)
+
+    def noted() -> None:
+        if config.broker.is_rabbit:
+            _note_taken(app, opened().redis, lane)
+        work(lane)
+
+    run_once(noted, lane, partial(put_back, app, config.broker))
+
+
+def _note_taken(app: Celery, state: redis.Redis, lane: Lane) -> None:
+    """For whoever asks how long the lane's messages wait: RabbitMQ does not show them."""
+    queued_at = app.current_task.request.get("queued_at")
+    if waited_s(queued_at, time.time()) is not None:
+        with suppress(redis.RedisError):
+            note_lane(state, lane, "taken", queued_at)
 
 
 def current_lane(app: Celery) -> Lane:
@@ -193,16 +192,16 @@ def dropping(work: Callable[[], None]) -> Callable[[], None]:
     return attempt
 
 
-def run_once(work: Callable[[], object], lane: Lane) -> None:
-    """One delivery. `Reject` puts the message back; how often that happens is the work's to count."""
+def run_once(work: Callable[[], object], lane: Lane, again: Callable[[Exception, Lane], None] = put_back_same) -> None:
+    """One delivery. `again` puts the message back; how often that happens is the work's to count."""
     try:
         work()
     except PUT_BACK as error:
         logger.warning("segment put back lane=%s error=%s", lane, type(error).__name__)
         time.sleep(random.uniform(*PAUSE_S))  # noqa: S311  # spreads retries, guards nothing
-        raise Reject(type(error).__name__, requeue=True) from None
+        again(error, lane)
     except Exception as error:  # noqa: BLE001  # whatever it was, the message must come back
         # The traceback's lines are ours; the message could quote content, so only the class is logged.
         logger.error("segment failed lane=%s error=%s at=%s", lane, type(error).__name__, raised_at(error))
         time.sleep(random.uniform(*PAUSE_S))  # noqa: S311  # spreads retries, guards nothing
-        raise Reject(type(error).__name__, requeue=True) from None
+        again(error, lane)

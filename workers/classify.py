@@ -263,15 +263,16 @@ def _follow_up(record: Record, bench: Bench) -> None:
 def _remember(record: Record, bench: Bench) -> None:
     """What later segments of the stream build on; doing it twice changes nothing."""
     bench.state.remember(record.stream_id, record.run, record.captured_at, instants(record.verdicts))
-    speech = record.observations.speech
-    if (
-        speech is not None
-        and speech.language is not None
-        and speech.language_from == "detected"
-        and speech.language_probability >= LANGUAGE_CERTAIN
-        and speech.speech_s >= LANGUAGE_CERTAIN_S
-    ):
-        bench.state.remember_language(record.stream_id, speech.language, record.captured_at)
+    if (language := certain_language(record.observations)) is not None:
+        bench.state.remember_language(record.stream_id, language, record.captured_at)
+
+
+def certain_language(observations: Observations) -> str | None:
+    """What the stream speaks, where this segment leaves no doubt of it."""
+    speech = observations.speech
+    if speech is None or speech.language_from != "detected" or speech.speech_s < LANGUAGE_CERTAIN_S:
+        return None
+    return speech.language if speech.language_probability >= LANGUAGE_CERTAIN else None
 
 
 def _put_aside(

@@ -6,11 +6,11 @@ are `SecretStr` and come from the environment, or from files that only their own
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
-from urllib.parse import urlsplit
 
 import yaml
 from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError, field_validator, model_validator
@@ -22,6 +22,9 @@ from pipelines.policies import POLICIES_FILE
 from pipelines.segment import ExaminationSettings
 from pipelines.strict import Identifier, Strict
 from pipelines.text.lexicon_file import LEXICONS_DIRECTORY
+from workers.broker.settings import Broker as Broker
+from workers.broker.settings import State as State
+from workers.broker.settings import Tls, check_together
 from workers.lanes import LANES, Lane
 
 SHIPPED_FILE = Path(__file__).resolve().parent.parent / "configs" / "liverisk.yaml"
@@ -32,21 +35,6 @@ CONNECTION_FILE = "connection.yaml"
 
 class ConfigError(ValueError):
     """The configuration cannot be used; one line that names the source and the field."""
-
-
-class Broker(Strict):
-    url: SecretStr | None = Field(default=None, description="redis://… or rediss://…, also the store of stream state")
-    visibility_timeout_s: int = Field(default=120, ge=2, description="when a dead worker's message comes back")
-    socket_timeout_s: float = Field(default=10, gt=0)
-
-    @field_validator("url")
-    @classmethod
-    def _speaks_redis(cls, url: SecretStr | None) -> SecretStr | None:
-        # What is remembered of streams lies beside the queue, so a broker that only queues is not enough.
-        scheme = urlsplit(url.get_secret_value()).scheme if url else "redis"
-        if scheme not in ("redis", "rediss"):
-            raise ValueError(f"{scheme}:// is no broker for this pool; Redis and Valkey are redis:// or rediss://")
-        return url
 
 
 class Store(Strict):
@@ -94,6 +82,7 @@ class Engine(Strict):
 
 class Worker(Strict):
     concurrency: int = Field(default=2, ge=1, le=512)
+    prefetch: int = Field(default=1, ge=1, description="messages that a child holds; only 1 keeps the lanes' order")
     lanes: tuple[Lane, ...] = LANES
     deadline_s: float = Field(default=30, gt=0, description="then a segment keeps what it has; the rest is `deadline`")
     soft_time_limit_s: int = Field(default=45, ge=1)
@@ -105,6 +94,13 @@ class Worker(Strict):
         if not self.deadline_s < self.soft_time_limit_s < self.time_limit_s:
             raise ValueError("deadline_s < soft_time_limit_s < time_limit_s must hold")
         return self
+
+    @field_validator("prefetch")
+    @classmethod
+    def _nothing_waits_in_a_worker(cls, prefetch: int) -> int:
+        if prefetch != 1:
+            raise ValueError("must be 1: what waits in a worker waits behind bulk; raise worker.concurrency instead")
+        return prefetch
 
 
 class Tier(Strict):
@@ -118,10 +114,6 @@ class Sampler(Strict):
     max_frame_side_px: int = Field(default=1280, ge=64, le=8192)
     reconnect_s: float = Field(default=60, ge=0, description="how long a dropped live source is tried again")
     allow_networks: tuple[IPvAnyNetwork, ...] = Field(default=(), description="not public, and sources may be there")
-
-
-class State(Strict):
-    ttl_s: int = Field(default=3600, ge=60, description="temporal state of a silent stream is forgotten after this")
 
 
 class Overload(Strict):
@@ -185,11 +177,23 @@ class Config(Strict):
 
     @model_validator(mode="after")
     def _promises_hold(self) -> Self:
-        if self.broker.visibility_timeout_s <= self.worker.time_limit_s:
+        least = max(2 * self.worker.deadline_s, self.worker.time_limit_s + 1)
+        if self.broker.visibility_timeout_s < least:
             raise ValueError(
-                "broker.visibility_timeout_s must exceed worker.time_limit_s, or a running segment is delivered twice"
+                "a running segment would be delivered twice: set broker.visibility_timeout_s to twice "
+                f"worker.deadline_s and beyond worker.time_limit_s, {math.ceil(least)} or more"
             )
+        check_together(self.broker, self.state, self.worker.max_attempts)
         return self
+
+    @property
+    def state_url(self) -> SecretStr | None:
+        """Where the pool keeps what it knows besides queues; None when there is no such place."""
+        return self.state.url or (None if self.broker.is_rabbit else self.broker.url)
+
+    @property
+    def state_tls(self) -> Tls:
+        return self.state.tls if self.state.url is not None else self.broker.tls
 
     @property
     def decode_limits(self) -> DecodeLimits:

@@ -11,9 +11,9 @@ from typing import Literal
 
 import click
 from celery.exceptions import CeleryError
-from kombu.exceptions import OperationalError
 
 from workers.app import make_app
+from workers.broker.connecting import AWAY, in_a_line
 from workers.config import Config, ConfigError, load_config
 from workers.engine.client import EngineClient
 from workers.engine.errors import EngineUnavailable
@@ -44,8 +44,8 @@ def worker_problem(config: Config, *, host: str | None = None, name: str = "*", 
         replies = app.control.broadcast(
             "ping", reply=True, limit=1, timeout=reply_s, pattern=f"{name}@{host}", matcher="glob"
         )
-    except (OperationalError, CeleryError, OSError) as error:
-        return f"the broker could not be asked: {type(error).__name__}"
+    except (*AWAY, CeleryError) as error:
+        return f"the broker could not be asked: {in_a_line(error)}"
     finally:
         app.close()
     return None if replies else f"no worker of {host} answered within {reply_s:.0f} s"

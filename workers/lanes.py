@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
+from pydantic import JsonValue
+
 Lane = Literal["live", "review", "rescan"]
 LANES: tuple[Lane, ...] = get_args(Lane)
 
@@ -19,5 +21,11 @@ CONCLUDE = "liverisk.conclude"
 REVIEW = "liverisk.review"
 """Asks for a deep review of a stream. Its name is contract, as that of `liverisk.classify`."""
 
-UNACKED = "unacked"
-"""Where the broker's transport keeps messages that were delivered and not yet acknowledged."""
+
+def message_in(arguments: tuple[JsonValue, ...], named: dict[str, JsonValue], *, name: str = "manifest") -> JsonValue:
+    """The manifest, sent as the one argument. Anything else is passed on whole: it is put aside, not dropped."""
+    if len(arguments) == 1 and not named:
+        return arguments[0]
+    if not arguments and set(named) == {name}:
+        return named[name]
+    return {"args": list(arguments), "kwargs": named}

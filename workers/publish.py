@@ -7,22 +7,19 @@ import uuid
 from datetime import datetime
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
 
-from celery import Celery
-from kombu.exceptions import KombuError, OperationalError
 from pydantic import JsonValue
 
 from pipelines.manifest import SegmentManifest
+from workers.broker.connecting import AWAY, RETRIES, BrokerError, in_a_line, make_celery, place_of
 from workers.config import Config
 from workers.lanes import CLASSIFY, CONCLUDE, REEXAMINE, REVIEW, Lane
 from workers.runs.messages import batch_task, segment_task
 
 Headers = dict[str, str | bool]
-_RETRIES = {"max_retries": 3, "interval_start": 0.1, "interval_step": 0.3, "interval_max": 1.0}
 
 
-class PublishError(Exception):
+class PublishError(BrokerError):
     """The broker did not take the message; one line. Worth a retry."""
 
 
@@ -33,30 +30,16 @@ class Publisher:
         """`PublishError` when no broker is configured that can be spoken to; connects with the first message."""
         if config.broker.url is None:
             raise PublishError("no broker; run `liverisk up` or set LIVERISK__BROKER__URL")
-        url = config.broker.url.get_secret_value()
-        self._broker = f"broker at {urlsplit(url).hostname}"
-        self._app = Celery("liverisk-publisher", broker=url, set_as_current=False)
-        self._app.conf.update(
-            task_serializer="json",
-            accept_content=["json"],
-            task_ignore_result=True,
-            broker_connection_retry=True,
-            broker_connection_timeout=config.broker.socket_timeout_s,
-            broker_transport_options={
-                "socket_timeout": config.broker.socket_timeout_s,
-                "socket_connect_timeout": config.broker.socket_timeout_s,
-                # The shortest value among all who share a broker wins, so it is the workers' here too.
-                "visibility_timeout": config.broker.visibility_timeout_s,
-                **_RETRIES,
-            },
-        )
+        self._broker = f"broker at {place_of(config.broker.url)}"
+        self._app = make_celery("liverisk-publisher", config.broker)
+        self._app.conf.broker_transport_options |= RETRIES
 
     def check(self) -> None:
         """Connects; `PublishError` when the broker does not answer."""
         try:
             with self._app.connection_for_write() as connection:
-                connection.ensure_connection(**_RETRIES)
-        except (OperationalError, KombuError, OSError) as error:
+                connection.ensure_connection(**RETRIES)
+        except AWAY as error:
             raise self._silent(error) from None
 
     def send(self, manifest: SegmentManifest, lane: Lane = "live", *, live: bool = False) -> None:
@@ -94,11 +77,11 @@ class Publisher:
                 headers={"queued_at": round(time.time(), 3), **headers},
                 ignore_result=True,
                 retry=True,
-                retry_policy=_RETRIES,
+                retry_policy=RETRIES,
                 # Celery would put the manifest's text, chat included, into a header that monitors show.
                 argsrepr=f"({task_id!r},)",
             )
-        except (OperationalError, KombuError, OSError) as error:
+        except AWAY as error:
             raise self._silent(error) from None
 
     def close(self) -> None:
@@ -113,5 +96,6 @@ class Publisher:
         self.close()
 
     def _silent(self, error: Exception) -> PublishError:
-        cause = type(error.__cause__ or error).__name__
-        return PublishError(f"{self._broker} takes no messages ({cause}); is it running, and is its URL right?")
+        return PublishError(
+            f"{self._broker} takes no messages ({in_a_line(error)}); is it running, and is its URL right?"
+        )

@@ -1,4 +1,4 @@
-"""What is remembered of streams between segments, in the broker's store, with a time to live.
+"""What is remembered of streams between segments, in the state store, with a time to live.
 
 Temporal state is a map from segment time to probabilities, per stream and run; never a running sum. So a
 segment that comes twice, late or out of order leaves it as it should be.
@@ -14,6 +14,7 @@ import redis
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
+from workers.broker.connecting import redis_client
 from workers.config import Config, ConfigError
 
 LANGUAGE_TTL_S = 300
@@ -28,15 +29,11 @@ HISTORY_KEPT = 400
 
 
 def connect(config: Config) -> redis.Redis:
-    """A client of the broker's store with bounded waiting; `ConfigError` when none is configured."""
-    if config.broker.url is None:
+    """A client of the state store with bounded waiting; `ConfigError` when none is configured."""
+    if config.state_url is None:
         raise ConfigError("no broker: run `liverisk up` here, or set LIVERISK__BROKER__URL")
-    return redis.Redis.from_url(
-        config.broker.url.get_secret_value(),
-        socket_timeout=config.broker.socket_timeout_s,
-        socket_connect_timeout=config.broker.socket_timeout_s,
-        retry=Retry(ExponentialBackoff(cap=1, base=0.05), 3),
-    )
+    retry = Retry(ExponentialBackoff(cap=1, base=0.05), 3)
+    return redis_client(config.state_url, config.state_tls, timeout_s=config.broker.socket_timeout_s, retry=retry)
 
 
 class StreamState:

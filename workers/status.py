@@ -16,20 +16,19 @@ from itertools import chain
 from typing import Any
 
 import redis
-from celery import Celery
-from kombu.exceptions import OperationalError
 
-from workers.config import Config
+from workers.broker.connecting import AWAY, BrokerError, make_celery, redis_client
+from workers.broker.queues import open_queues
+from workers.config import Config, ConfigError
 from workers.engine.heartbeat import beats
 from workers.engine.reported import Engine, parse_engine
-from workers.lanes import LANES, UNACKED
+from workers.lanes import LANES
 from workers.lexicons import Standing, told
 from workers.quarantine import PREFIX as QUARANTINE
 from workers.recent import Summary, summary
 from workers.registry.slots import Registry
 from workers.registry.store import RegistryError, read_state
 from workers.runs.lease import FEEDER_KEY
-from workers.runs.messages import headers_of
 from workers.runs.progress import progress
 from workers.runs.run import Progress
 from workers.runs.store import RunError, Runs
@@ -77,6 +76,7 @@ class Status:
     """Null stands for "could not be asked"; an empty tuple for "asked, and there is none".
 
     `lexicons` are as each worker lately told of its own.
+    `put_aside` are messages that RabbitMQ gave up on and that are not yet in quarantine, where the feeder brings them.
     `registry` is what the store says; without one the checkpoints `configured` by slot serve.
     `runs` are the open ones. Those in `runs_unread` are open, too, but could not be counted in time, or at all.
     """
@@ -90,6 +90,7 @@ class Status:
     engines: tuple[Engine, ...] | None
     recent: Summary | None
     quarantined: int | None
+    put_aside: int | None = None
     feeder: bool | None = None
     runs: tuple[Progress, ...] | None = None
     runs_unread: tuple[str, ...] = ()
@@ -110,7 +111,8 @@ class _Queue:
 
     version: str
     lanes: dict[str, tuple[int, float | None]]
-    in_work: int
+    in_work: int | None
+    put_aside: int
     feeder: bool
     engines: tuple[Engine, ...]
     lexicons: tuple[Standing, ...]
@@ -127,7 +129,7 @@ def read_status(config: Config) -> Status:
         try:
             queue = _queue(config)
             broker = Piece(True, queue.version)
-        except (redis.RedisError, ValueError) as error:
+        except (redis.RedisError, BrokerError, ValueError) as error:
             broker = Piece(False, type(error).__name__ if isinstance(error, redis.RedisError) else str(error))
         workers = _workers(config) if queue else None
         quarantined = stored.result()
@@ -139,11 +141,12 @@ def read_status(config: Config) -> Status:
         broker=broker,
         store=Piece(False, quarantined) if isinstance(quarantined, str) else Piece(True, config.store.bucket),
         lanes=tuple(_lane(name, queue, None if workers is None else taking.count(name)) for name in LANES),
-        in_work=queue.in_work if queue else None,
+        in_work=_in_work(queue, workers),
         workers=workers,
         engines=queue.engines if queue else None,
         recent=queue.recent if queue else None,
         quarantined=None if isinstance(quarantined, str) else quarantined,
+        put_aside=queue.put_aside if queue else None,
         feeder=queue.feeder if queue else None,
         runs=runs,
         runs_unread=unread,
@@ -155,16 +158,12 @@ def read_status(config: Config) -> Status:
 
 
 def _queue(config: Config) -> _Queue:
-    if config.broker.url is None:
-        raise ValueError("no broker is configured")
-    with redis.Redis.from_url(
-        config.broker.url.get_secret_value(), socket_timeout=PATIENCE_S, socket_connect_timeout=PATIENCE_S
-    ) as client:
-        info: dict[str, Any] = client.info("server")
+    with open_queues(config, timeout_s=PATIENCE_S) as queues, _state(config) as client:
         return _Queue(
-            version=f"{info.get('server_name', 'redis')} {info.get('valkey_version') or info['redis_version']}",
-            lanes={lane: (int(client.llen(lane)), _oldest_s(client, lane)) for lane in LANES},
-            in_work=int(client.hlen(UNACKED)),
+            version=queues.version(),
+            lanes={lane: (queues.waiting(lane), queues.oldest_s(lane)) for lane in LANES},
+            in_work=queues.in_work(),
+            put_aside=queues.put_aside(),
             feeder=bool(client.exists(FEEDER_KEY)),
             engines=tuple(parse_engine(host, raw) for host, raw in beats(client).items()),
             lexicons=told(client),
@@ -172,27 +171,32 @@ def _queue(config: Config) -> _Queue:
         )
 
 
+@contextmanager
+def _state(config: Config) -> Iterator[redis.Redis]:
+    """The state store, asked with short patience; `ConfigError` when there is none."""
+    if config.state_url is None:
+        raise ConfigError("no broker is configured")
+    with redis_client(config.state_url, config.state_tls, timeout_s=PATIENCE_S) as client:
+        yield client
+
+
+def _in_work(queue: _Queue | None, workers: tuple[Worker, ...] | None) -> int | None:
+    """RabbitMQ does not say; then the workers are believed."""
+    if queue is None or queue.in_work is not None or workers is None:
+        return queue.in_work if queue else None
+    return sum(worker.active or 0 for worker in workers)
+
+
 def _lane(name: str, queue: _Queue | None, workers: int | None) -> Lane:
     waiting, oldest_s = queue.lanes[name] if queue else (None, None)
     return Lane(name, waiting, workers, oldest_s)
-
-
-def _oldest_s(client: redis.Redis, lane: str) -> float | None:
-    """Age of the message that is next. The transport takes from the list's far end."""
-    raw = client.lindex(lane, -1)
-    queued_at = headers_of(raw).get("queued_at") if isinstance(raw, bytes) else None
-    if isinstance(queued_at, bool) or not isinstance(queued_at, int | float):
-        return None
-    return round(max(0.0, time.time() - queued_at), 1)
 
 
 def _workers(config: Config) -> tuple[Worker, ...] | None:
     """The workers that answer a broadcast; None when it could not be sent."""
     if config.broker.url is None:
         return None
-    app = Celery("liverisk", broker=config.broker.url.get_secret_value(), set_as_current=False)
-    app.conf.broker_transport_options = {"socket_timeout": PATIENCE_S, "socket_connect_timeout": PATIENCE_S}
-    app.conf.broker_connection_timeout = PATIENCE_S
+    app = make_celery("liverisk", config.broker.model_copy(update={"socket_timeout_s": PATIENCE_S}))
     try:
         with ThreadPoolExecutor(3) as pool:
             asked = [
@@ -200,7 +204,7 @@ def _workers(config: Config) -> tuple[Worker, ...] | None:
                 for question in ("stats", "active", "active_queues")
             ]
             stats, active, queues = (_by_worker(answer.result()) for answer in asked)
-    except (OSError, OperationalError, redis.RedisError):
+    except (*AWAY, redis.RedisError):
         return None
     finally:
         app.close()
@@ -256,13 +260,11 @@ def _open_runs(config: Config) -> tuple[tuple[Progress, ...] | None, tuple[str, 
 
 @contextmanager
 def _hints(config: Config) -> Iterator[redis.Redis | None]:
-    """The broker's store, where the feeder leaves rates; None where it does not answer."""
-    if config.broker.url is None:
+    """The state store, where the feeder leaves rates; None where it does not answer."""
+    if config.state_url is None:
         yield None
         return
-    with redis.Redis.from_url(
-        config.broker.url.get_secret_value(), socket_timeout=PATIENCE_S, socket_connect_timeout=PATIENCE_S
-    ) as client:
+    with _state(config) as client:
         try:
             client.ping()
         except redis.RedisError:

@@ -21,7 +21,7 @@ SESSIONS: dict[Kind, tuple[Session, ...]] = {
     "whisper": ("ctranslate2", "torch"),
     "screen-text": ("onnx",),
     "text-classification": ("torch", "onnx", "onnx-int8"),
-    "embedding-head": ("torch",),
+    "embedding-head": ("torch", "onnx", "onnx-int8"),
     "guard": ("torch",),
 }
 MODALITIES: dict[Kind, str] = {

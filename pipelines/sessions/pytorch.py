@@ -127,6 +127,11 @@ _held: WeakValueDictionary[tuple[str, str], Weights] = WeakValueDictionary()
 """By sha256 of the files and device; the last model that goes takes its weights along."""
 
 
+def held_bases() -> frozenset[str]:
+    """The sha256 of the files, one after the other, of every checkpoint whose weights a further model would share."""
+    return frozenset(files for files, _ in list(_held))
+
+
 def _weights_of(folder: Path, device: torch.device) -> Weights:
     paths = _weight_files(folder)
     key = ("".join(map(sha256_of, paths)), str(device))

@@ -8,18 +8,22 @@ encoder and differ in these two alone.
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.cards import Card, CardError
+from pipelines.cards import Card, CardError, Session
+from pipelines.checkpoints.folder import digest_of, entries, sha256_of
+from pipelines.embeddings import Embedding
 from pipelines.items import Failure, Item, Line, Result, Scores
 from pipelines.sessions.adapter import adapter_of
-from pipelines.text.encoder import MAX_TOKENS, Embedder
+from pipelines.strict import Sha256
+from pipelines.text.encoder import MAX_TOKENS, PREFIX, Embedder
 from pipelines.text.spelling import Spelling
 
 HEAD_FILE = "head.safetensors"
@@ -134,9 +138,11 @@ class EmbeddingHead:
     The text's spelling is judged once, as a whole.
     """
 
-    def __init__(self, embedder: Embedder, head: Head) -> None:
+    def __init__(self, embedder: Embedder, head: Head, encoder: Sha256) -> None:
+        """`encoder` is the digest of everything that makes a vector of a text."""
         self._embedder = embedder
         self._head = head
+        self._encoder = encoder
 
     def warm_up(self) -> None:
         """One short and one long batch; raises when the weights give no finite scores."""
@@ -146,38 +152,66 @@ class EmbeddingHead:
 
     def predict(self, items: Sequence[Item]) -> Sequence[Result]:
         lines = [_line(item) for item in items]
-        windows = [self._embedder.windows(line.text) for line in lines]
-        flat = [window for parts in windows for window in parts]
-        meant = self._head.meant(self._embedder.embed_windows(flat))
         spelt = self._head.spelt([line.text for line in lines])
         results: list[Result] = []
-        at = 0
-        for parts, added in zip(windows, spelt, strict=True):
-            results.append(self._result(meant[at : at + len(parts)].max(axis=0) + added))
-            at += len(parts)
+        for line, vectors, added in zip(lines, self._embedded(lines), spelt, strict=True):
+            kept = Embedding.of(vectors, self._encoder) if line.keep else None
+            results.append(self._result(self._head.meant(vectors).max(axis=0) + added, kept))
         return results
 
-    def _result(self, logits: NDArray[np.float32]) -> Result:
+    def _embedded(self, lines: Sequence[Line]) -> Iterator[NDArray[np.float32]]:
+        """Of each line [windows, dimensions]; the encoder runs for those alone that do not bring what it made of them.
+
+        What is kept is rounded as it is stored, so that it is scored now as it will be later.
+        """
+        brought = [self._brought(line) for line in lines]
+        windows = [
+            self._embedder.windows(line.text) if known is None else ()
+            for line, known in zip(lines, brought, strict=True)
+        ]
+        flat = [window for parts in windows for window in parts]
+        made = iter(self._embedder.embed_windows(flat) if flat else ())
+        for line, known, parts in zip(lines, brought, windows, strict=True):
+            vectors = np.stack([next(made) for _ in parts]) if known is None else known
+            yield vectors.astype(np.float16).astype(np.float32) if line.keep else vectors
+
+    def _brought(self, line: Line) -> NDArray[np.float32] | None:
+        one = line.embedding
+        return one.vectors if one is not None and one.is_by(self._encoder) else None
+
+    def _result(self, logits: NDArray[np.float32], embedding: Embedding | None) -> Result:
         if not np.isfinite(logits).all():
             return Failure(error="NonFiniteScore")
         scores = 1 / (1 + np.exp(-logits.astype(np.float64)))
-        return Scores(labels=dict(zip(self._head.labels, map(float, scores), strict=True)))
+        return Scores(labels=dict(zip(self._head.labels, map(float, scores), strict=True)), embedding=embedding)
 
 
-def load_embedding_head(card: Card, folder: Path, *, session: str, device: str, threads: int) -> EmbeddingHead:
+def load_embedding_head(card: Card, folder: Path, *, session: Session, device: str, threads: int) -> EmbeddingHead:
     """The encoder in `folder` with what lies beside the card; `CardError` when these or the card disagree."""
-    if session not in ("auto", "torch"):
-        raise CardError(f"{card.id}: an embedding head has no {session} session, only torch")
     head = read_head(card.folder / HEAD_FILE)
     missing = set(head.labels) ^ set(card.fields.labels)
     if missing:
         raise CardError(f"{card.id}: card and {HEAD_FILE} disagree on the labels {sorted(missing)}")
     max_tokens = int(card.fields.options.get("max_tokens", MAX_TOKENS))
     adapter = adapter_of(card)
-    embedder = Embedder(folder, device=device, threads=threads, max_tokens=max_tokens, adapter=adapter)
+    if adapter is not None and session != "torch":
+        raise CardError(f"{card.id}: an adapter needs the torch session, not {session}")
+    embedder = Embedder(folder, device=device, threads=threads, max_tokens=max_tokens, adapter=adapter, session=session)
     if head.dimensions != embedder.dimensions:
         raise CardError(f"{card.id}: {HEAD_FILE} fits {head.dimensions} dimensions, not {embedder.dimensions}")
-    return EmbeddingHead(embedder, head)
+    return EmbeddingHead(embedder, head, encoder_digest(card, folder, max_tokens, session))
+
+
+def encoder_digest(card: Card, folder: Path, max_tokens: int, session: Session) -> Sha256:
+    """The digest over what makes a vector of a text: the folder's files, an adapter, and how long a window is.
+
+    torch and a whole graph give equal vectors; an 8-bit graph has its own.
+    """
+    sums = card.fields.files or {name: sha256_of(path) for name, path in entries(folder).items()}
+    without_head = [name for name in card.fields.artefacts if name != HEAD_FILE]
+    encoder = card.model_copy(update={"fields": card.fields.model_copy(update={"artefacts": tuple(without_head)})})
+    parts = (digest_of(encoder, sums), str(max_tokens), PREFIX, *([session] if session == "onnx-int8" else []))
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
 def _line(item: Item) -> Line:

@@ -8,6 +8,7 @@ one, is merged into the weights, so that it costs nothing afterwards. torch and 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,12 +17,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.cards import Session
 from pipelines.text.normalise import normalise
 from pipelines.text.tokens import length_buckets
 
 if TYPE_CHECKING:
     import torch
 
+    from pipelines.sessions.onnx_runtime import NamedGraph
+
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+"""Of a graph, as transformers exports it; it may lack the last."""
 PREFIX = "query:"
 """What the E5 models expect before every text that is compared with others (Wang et al. 2022, section 4)."""
 MAX_TOKENS = 128
@@ -39,7 +45,8 @@ class Embedder:
 
     `folder` holds config.json, model.safetensors and tokenizer.json; weights that no adapter changes are shared with
     every other model over the same file. `adapter` is a folder that `pipelines.sessions.adapter` can merge. `threads` 0
-    leaves torch's setting, which is one for the whole process, alone.
+    leaves torch's setting, which is one for the whole process, alone. `session` onnx or onnx-int8 runs a graph of the
+    encoder in torch's place, without an adapter; `module` is torch's alone.
     """
 
     def __init__(
@@ -50,8 +57,25 @@ class Embedder:
         threads: int = 0,
         max_tokens: int = MAX_TOKENS,
         adapter: Path | None = None,
+        session: Session = "torch",
     ) -> None:
         from tokenizers import Tokenizer
+
+        self._graph: NamedGraph | None = None
+        if session == "torch":
+            self._open_module(folder, adapter, device=device, threads=threads)
+        else:
+            self._open_graph(folder, session, device=device, threads=threads)
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._start: Window = (self._special("<s>"), *self._ids(PREFIX))
+        self._end, self._padding = self._special("</s>"), self._special("<pad>")
+        self._body_length = max_tokens - len(self._start) - 1
+        if self._body_length < 1:
+            raise ValueError(f"max_tokens {max_tokens} leaves no room for text")
+
+    def _open_module(self, folder: Path, adapter: Path | None, *, device: str, threads: int) -> None:
         from transformers import BertModel
 
         from pipelines.sessions.pytorch import device_of, load_shared
@@ -63,14 +87,13 @@ class Embedder:
 
             self.module = merged(self.module, adapter)
         self.dimensions = int(self.module.config.hidden_size)
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
-        self._start: Window = (self._special("<s>"), *self._ids(PREFIX))
-        self._end, self._padding = self._special("</s>"), self._special("<pad>")
-        self._body_length = max_tokens - len(self._start) - 1
-        if self._body_length < 1:
-            raise ValueError(f"max_tokens {max_tokens} leaves no room for text")
+
+    def _open_graph(self, folder: Path, session: Session, *, device: str, threads: int) -> None:
+        from pipelines.sessions.onnx_runtime import GRAPH_FILES, graph_file, open_named_graph
+
+        path = graph_file(folder, GRAPH_FILES[session])
+        self._graph = open_named_graph(path, INPUTS, ("last_hidden_state",), device=device, threads=threads)
+        self.dimensions = int(json.loads((folder / "config.json").read_bytes())["hidden_size"])
 
     def windows(self, text: str) -> tuple[Window, ...]:
         """The text as token windows: at least one, and as many as it takes, so that no tail goes unseen."""
@@ -94,15 +117,24 @@ class Embedder:
         """Token ids and mask (1 where there is a token), both [windows, longest], on the encoder's device."""
         import torch
 
+        ids, mask = self._padded(windows)
+        return torch.from_numpy(ids).to(self._device), torch.from_numpy(mask).to(self._device)
+
+    def _padded(self, windows: Sequence[Window]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         longest = max(map(len, windows))
-        ids = torch.full((len(windows), longest), self._padding)
-        mask = torch.zeros((len(windows), longest))
+        ids = np.full((len(windows), longest), self._padding, dtype=np.int64)
+        mask = np.zeros((len(windows), longest), dtype=np.float32)
         for row, window in enumerate(windows):
-            ids[row, : len(window)] = torch.tensor(window)
+            ids[row, : len(window)] = window
             mask[row, : len(window)] = 1
-        return ids.to(self._device), mask.to(self._device)
+        return ids, mask
 
     def _embed_batch(self, windows: Sequence[Window]) -> NDArray[np.float32]:
+        if self._graph is not None:
+            rows, used = self._padded(windows)
+            states = self._graph(dict(zip(INPUTS, (rows, used.astype(np.int64), np.zeros_like(rows)), strict=True)))
+            mean = (states * used[:, :, None]).sum(1) / used.sum(1, keepdims=True)
+            return np.asarray(mean / np.linalg.norm(mean, axis=1, keepdims=True), dtype=np.float32)
         import torch
 
         ids, mask = self.padded(windows)

@@ -20,10 +20,10 @@ from pipelines.manifest import SegmentManifest
 from pipelines.policies import Policies, read_policies
 from pipelines.record import Record
 from tests.benchmarks.corpus import Corpus, sampled
+from workers.broker.queues import RedisQueues
 from workers.config import Config, load_config
 from workers.engine.client import EngineClient
 from workers.engine.wire import EngineStatus
-from workers.lanes import UNACKED
 from workers.publish import Publisher
 from workers.records import read_record, record_key_of
 from workers.runs.progress import progress
@@ -112,7 +112,8 @@ class Bench:
 
     def idle(self) -> bool:
         """Whether no message waits and none is with a worker."""
-        return not self.client.hlen(UNACKED) and not any(self.client.llen(lane) for lane in self.config.worker.lanes)
+        queues = RedisQueues(self.client)
+        return not queues.in_work() and not any(map(queues.waiting, self.config.worker.lanes))
 
     def records(self, manifests: Sequence[SegmentManifest], *, timeout_s: float = 1800) -> tuple[Record, ...]:
         """The records of these segments, once all are there."""

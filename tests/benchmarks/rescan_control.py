@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 
 from pipelines.record import Record
 from tests.benchmarks.bench import Bench, say
+from workers.broker.queues import RedisQueues
 from workers.records import read_records, record_keys
 from workers.runs.applied import apply_run, undo_run
 from workers.runs.diff import read_diff
-from workers.runs.hold import under_way
 from workers.runs.planning import RescanOrder, plan_rescan
 from workers.runs.progress import cancel, pause, resume
 from workers.runs.run import Plan
@@ -52,8 +52,9 @@ def hold_and_cancel(bench: Bench, name: str, order: RescanOrder) -> Iterator[str
 
 def _silence(bench: Bench, name: str, plan: Plan) -> Iterator[str]:
     """What a cancelled run must not leave."""
-    waiting = int(bench.client.llen(plan.lane))
-    gone_s = bench.wait(lambda: not under_way(bench.client, plan.lane, plan.run), "its messages are gone", every_s=0.05)
+    queues = RedisQueues(bench.client)
+    waiting = queues.waiting(plan.lane)
+    gone_s = bench.wait(lambda: not queues.under_way(plan.lane, plan.run), "its messages are gone", every_s=0.05)
     closed_s = bench.wait(lambda: plan.run not in bench.runs.open(), "the run is closed")
     done = _done(bench, plan)
     time.sleep(QUIET_S)
@@ -62,7 +63,7 @@ def _silence(bench: Bench, name: str, plan: Plan) -> Iterator[str]:
         f"{name:<8} cancelled at {done} of {plan.selected}: {waiting} messages in its lane at once, none with its name"
         f" after {gone_s:.1f} s, closed after {closed_s:.1f} s more; {left} messages left, {more} segments done since"
     )
-    if left or under_way(bench.client, plan.lane, plan.run):
+    if left or queues.under_way(plan.lane, plan.run):
         yield f"{name}: a cancelled run left messages"
     if more:
         yield f"{name}: {more} segments were done after the run was closed"

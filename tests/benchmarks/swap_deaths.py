@@ -11,6 +11,7 @@ import psutil
 from tests.benchmarks.bench import Bench, say
 from tests.benchmarks.corpus import Corpus
 from tests.benchmarks.swap_load import FullLoad, failures
+from tests.swapping import FORCED
 from workers.config import Config
 from workers.engine.wire import EngineStatus
 from workers.registry import moves
@@ -27,8 +28,8 @@ def prove_deaths(bench: Bench, corpus: Corpus, slot: str, other: str) -> Iterato
     """Prints what came up after each death and yields what differs from the registry, and lost segments."""
     steps: tuple[Callable[[Config], Move], ...] = (
         lambda config: moves.shadow(config, slot, other),
-        lambda config: moves.canary(config, slot, other, 20),
-        lambda config: moves.promote(config, slot, other),
+        lambda config: moves.canary(config, slot, other, 20, FORCED),
+        lambda config: moves.promote(config, slot, other, FORCED),
         lambda config: moves.rollback(config, slot),
     )
     with FullLoad(bench, corpus.manifests, name="deaths") as load:

@@ -23,6 +23,8 @@ SLOT = "text.risk"
 LABELS: dict[str, object] = {"benign": {}, "risky": {"policies": list(POLICY_IDS)}}
 LIMIT_MB = 4096
 """What the engine may take in this proof."""
+UNEVALUATED = "unevaluated"
+"""Nothing is wrong with it but that nobody held it against the one that serves."""
 GIANT_BYTES = LIMIT_MB * 2**20 // 2
 
 
@@ -33,7 +35,8 @@ def prove_refusals(bench: Bench) -> Iterator[str]:
     for name, spoil in SPOILT.items():
         checkpoint = f"refused-{name}"
         spoil(checkpoint, cards, models)
-        done = liverisk(bench, "models", "promote", SLOT, checkpoint, "--why", "prove-swap")
+        force = () if name == UNEVALUATED else ("--force", "prove-swap")
+        done = liverisk(bench, "models", "promote", SLOT, checkpoint, *force)
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         say(f"{name}: exit {done.returncode}: {lines[-1] if lines else '(nothing)'}")
         if done.returncode == 0 or len(lines) != 1 or "Traceback" in done.stderr:
@@ -109,7 +112,12 @@ def _too_large(name: str, cards: Cards, models: Path) -> None:
     cards.card(name, slots=[SLOT], kind="text-classification", labels=LABELS, files=files)
 
 
+def _as_it_is(name: str, cards: Cards, models: Path) -> None:
+    _whole(name, cards, models)
+
+
 SPOILT: dict[str, Callable[[str, Cards, Path], None]] = {
+    UNEVALUATED: _as_it_is,
     "corrupted": _corrupted,
     "pickle": _pickle,
     "wrong-digest": _wrong_digest,

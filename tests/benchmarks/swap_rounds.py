@@ -11,6 +11,7 @@ from pipelines.record import Record
 from tests.benchmarks.bench import Bench, say
 from tests.benchmarks.corpus import Corpus
 from tests.benchmarks.swap_load import FullLoad, counted, failures, finished_between, mixed, tell
+from tests.swapping import FORCED
 from workers.registry import moves
 from workers.registry.slots import Move
 from workers.verdicts.latency import latency
@@ -44,7 +45,7 @@ def prove_rounds(
         tell(bench, max(pause_s, AROUND_S))
         for number in range(1, rounds + 1):
             for slot, other in others.items():
-                swaps.append(_swap(bench, "promote", slot, partial(moves.promote, bench.config, slot, other)))
+                swaps.append(_swap(bench, "promote", slot, partial(moves.promote, bench.config, slot, other, FORCED)))
                 tell(bench, AROUND_S + pause_s)
             for slot in others:
                 swaps.append(_swap(bench, "rollback", slot, partial(moves.rollback, bench.config, slot)))

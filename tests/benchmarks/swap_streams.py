@@ -15,6 +15,7 @@ from pipelines.manifest import SegmentManifest
 from pipelines.record import Record
 from tests.benchmarks.bench import Bench, say
 from tests.benchmarks.corpus import Corpus
+from tests.swapping import FORCED
 from workers.engine.client import EngineClient
 from workers.records import canonical, read_record, record_key_of
 from workers.registry import moves
@@ -31,7 +32,7 @@ SHADOWED = 6
 
 def prove_canary(bench: Bench, slot: str, other: str) -> Iterator[str]:
     """Asks the engine for the models of 2,000 streams, kills it, and asks the next one the same."""
-    settle(bench, moves.canary(bench.config, slot, other, SHARE))
+    settle(bench, moves.canary(bench.config, slot, other, SHARE, FORCED))
     streams = [f"stream-{number}" for number in range(STREAMS)]
     first = _taken(bench, slot, other, streams)
     psutil.Process(bench.engine().pid).kill()

@@ -90,6 +90,7 @@ CASES = {
     ),
     "vit-lora": Case("image-classification", "torch", tiny_adapters.adapted_vit, pictures, Scores, adapted=True),
     "bert-head-torch": Case("embedding-head", "torch", tiny.embedding_head, lines, Scores),
+    "bert-head-onnx": Case("embedding-head", "onnx", tiny_adapters.encoder_graph, lines, Scores),
     "guard-torch": Case("guard", "torch", tiny.guard, lines, Scores, GUARDED),
 }
 

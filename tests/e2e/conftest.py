@@ -1,4 +1,7 @@
-"""A pool of real processes: two workers of four children each, one engine, real models, real servers."""
+"""A pool of real processes: two workers of four children each, one engine, real models, real servers.
+
+Its broker is Valkey, or RabbitMQ where the environment says `LIVERISK_TEST_BROKER=rabbitmq`.
+"""
 
 from __future__ import annotations
 
@@ -9,50 +12,95 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 import pytest
 import yaml
+from pydantic import SecretStr
 
 from pipelines.manifest import SegmentManifest
 from pipelines.record import Record
 from pipelines.text.lexicon_file import LEXICONS_DIRECTORY
 from tests.conftest import wait_for
+from tests.cuts import Wire
+from tests.rabbitmq import RabbitMQ
+from workers.broker.queues import UNACKED
+from workers.broker.settings import Broker, State
 from workers.config import Config, load_config
 from workers.engine.client import EngineClient
 from workers.engine.errors import EngineUnavailable
 from workers.engine.wire import EngineStatus
+from workers.lanes import LANES
 from workers.publish import Publisher
 from workers.records import read_record, record_key_of
 from workers.stack.connection import environment_of
 from workers.stack.services import Services
+from workers.state import connect
+from workers.status import read_status
 from workers.storage import Storage
 
+BROKER = os.environ.get("LIVERISK_TEST_BROKER", "valkey")
 SETTINGS = {
     # Crash recovery takes as long as a message stays invisible; short, so that tests of it are.
     "broker": {"visibility_timeout_s": 40},
-    "worker": {"deadline_s": 25, "soft_time_limit_s": 30, "time_limit_s": 35, "max_attempts": 8},
+    "worker": {"deadline_s": 20, "soft_time_limit_s": 30, "time_limit_s": 35, "max_attempts": 8},
 }
 
 
 class Pool:
     """Starts workers as a deployment would, and finds their processes."""
 
-    def __init__(self, services: Services, directory: Path) -> None:
+    def __init__(self, services: Services, directory: Path, rabbitmq: RabbitMQ | None = None) -> None:
+        """Its broker is Valkey unless there is a `rabbitmq`; it is reached by a wire that can be cut."""
+        self._services, self.rabbitmq = services, rabbitmq
+        self.wire = Wire(services.valkey.port if rabbitmq is None else rabbitmq.port)
         settings = directory / "liverisk.yaml"
         self.lexicons = directory / "lexicons"
         self.lexicons.mkdir()
         for file in LEXICONS_DIRECTORY.glob("scam.*"):
             shutil.copy(file, self.lexicons)
         settings.write_text(yaml.safe_dump({**SETTINGS, "lexicons_directory": str(self.lexicons)}))
-        base = services.config(load_config(settings, environment={}), bucket="pool-under-test")
-        self.config: Config = base.model_copy(update={"state_directory": directory})
+        base = services.config(
+            load_config(settings, environment={}),
+            bucket="pool-under-test" if rabbitmq is None else "rabbitmq-pool-under-test",
+        )
+        self.config: Config = base.model_copy(update={"state_directory": directory, **self._places(base)})
         self.environment = {**os.environ, **environment_of(self.config), "LIVERISK_CONFIG": str(settings)}
         self.directory = directory
         self.workers: list[subprocess.Popen[bytes]] = []
         self.storage = Storage(self.config.store)
+
+    def _places(self, base: Config) -> dict[str, Broker | State]:
+        """Where broker and state store are for this pool: everything that is said to the broker passes the wire."""
+        valkey, port = self._services.valkey, self.wire.port
+        if self.rabbitmq is None:
+            wired = valkey.url.replace(f":{valkey.port}/", f":{port}/")
+            return {"broker": base.broker.model_copy(update={"url": SecretStr(wired)})}
+        wired = self.rabbitmq.url.replace(f":{self.rabbitmq.port}/", f":{port}/")
+        return {
+            "broker": base.broker.model_copy(update={"url": SecretStr(wired)}),
+            "state": base.state.model_copy(update={"url": SecretStr(valkey.url)}),
+        }
+
+    def settled(self) -> bool:
+        """Whether no message waits in a lane, and none is with a worker."""
+        if self.rabbitmq is not None:
+            found = read_status(self.config)  # only the workers know what they are at
+            answering = len(found.workers or ()) == len(self.workers)
+            return answering and found.in_work == 0 and not any(lane.waiting for lane in found.lanes)
+        with connect(self.config) as client:
+            return not client.hlen(UNACKED) and not any(map(client.llen, LANES))
+
+    def kill_broker(self) -> None:
+        """SIGKILL, and another start."""
+        if self.rabbitmq is not None:
+            self.rabbitmq.kill()
+            self.rabbitmq.start()
+        else:
+            self._services.valkey.child.kill()
+            self._services.valkey.start()
 
     def start_worker(self, *, children: int = 4) -> subprocess.Popen[bytes]:
         with (self.directory / f"worker-{len(self.workers)}.log").open("ab") as log:
@@ -127,6 +175,10 @@ class Pool:
         return [read_record(self.storage, key) for key in keys]
 
     def stop(self) -> None:
+        self._end_workers()
+        self.wire.close()
+
+    def _end_workers(self) -> None:
         for worker in self.workers:
             if worker.poll() is None:
                 worker.send_signal(signal.SIGTERM)
@@ -151,10 +203,11 @@ class Pool:
                 engine.kill()
 
 
-@pytest.fixture(scope="session")
-def pool(services: Services) -> Iterator[Pool]:
+@contextmanager
+def running_pool(services: Services, rabbitmq: RabbitMQ | None) -> Iterator[Pool]:
+    """Two workers of four children and their engine."""
     directory = Path(tempfile.mkdtemp(prefix="liverisk-pool-"))
-    running = Pool(services, directory)
+    running = Pool(services, directory, rabbitmq)
     try:
         running.storage.make_bucket()
         running.start_worker()
@@ -165,3 +218,9 @@ def pool(services: Services) -> Iterator[Pool]:
     finally:
         running.stop()
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def pool(services: Services, request: pytest.FixtureRequest) -> Iterator[Pool]:
+    with running_pool(services, request.getfixturevalue("rabbitmq") if BROKER == "rabbitmq" else None) as running:
+        yield running

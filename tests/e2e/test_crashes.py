@@ -14,9 +14,9 @@ from tests.segments import store_segment
 from workers import quarantine
 from workers.records import read_record, record_key_of, record_keys
 from workers.stack.services import Services
-from workers.state import connect
 
 SEGMENTS = 60
+Kill = Callable[[Pool, Services], None]
 
 
 def kill_child(pool: Pool, services: Services) -> None:
@@ -44,6 +44,10 @@ def kill_engine(pool: Pool, services: Services) -> None:
 
 
 def kill_broker(pool: Pool, services: Services) -> None:
+    pool.kill_broker()
+
+
+def kill_state_store(pool: Pool, services: Services) -> None:
     services.valkey.child.kill()
     services.valkey.start()
 
@@ -54,29 +58,33 @@ def done(pool: Pool, stream: str) -> int:
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("kill", [kill_child, kill_worker, kill_engine, kill_broker])
-def test_every_segment_ends_with_one_whole_record_when(
-    kill: Callable[[Pool, Services], None], pool: Pool, services: Services
-) -> None:
+@pytest.mark.parametrize("kill", [kill_child, kill_worker, kill_engine, kill_broker, kill_state_store])
+def test_every_segment_ends_with_one_whole_record_when(kill: Kill, pool: Pool, services: Services) -> None:
+    if kill is kill_state_store and pool.rabbitmq is None:
+        pytest.skip("here the broker is the state store")
+    survives(kill, pool, services, segments=SEGMENTS)
+
+
+def survives(kill: Kill, pool: Pool, services: Services, *, segments: int) -> None:
+    """Sends so many segments, kills when a tenth of them is done, and looks at what became of all of them."""
     wait_for(pool.ready, "the pool is ready", timeout_s=120)
     stream = kill.__name__.replace("_", "-")
     before = list(quarantine.entries(pool.storage))
     manifests = [
-        store_segment(pool.storage, stream, number, chat=[f"hello number {number}"]) for number in range(SEGMENTS)
+        store_segment(pool.storage, stream, number, chat=[f"hello number {number}"]) for number in range(segments)
     ]
     pool.send(manifests)
-    wait_for(lambda: done(pool, stream) >= SEGMENTS // 10, "the run is under way", timeout_s=120)
+    wait_for(lambda: done(pool, stream) >= segments // 10, "the run is under way", timeout_s=120)
     kill(pool, services)
-    assert done(pool, stream) < SEGMENTS
+    assert done(pool, stream) < segments
     records = pool.records(manifests, timeout_s=240)
-    assert done(pool, stream) == SEGMENTS
+    assert done(pool, stream) == segments
     for record in records:
         assert set(record.observations.coverage) == set(MODALITIES)
         lacking = {name: seen for name, seen in record.observations.coverage.items() if seen.status != "examined"}
         assert lacking == {}
         assert all(verdict.examined == "examined" for verdict in record.verdicts)
-    with connect(pool.config) as client:
-        wait_for(lambda: client.llen("live") + client.hlen("unacked") == 0, "no message is left", timeout_s=120)
+    wait_for(pool.settled, "no message is left", timeout_s=120)
     # What came twice changed nothing: every record is the one that was there first.
     assert [read_record(pool.storage, record_key_of(manifest)) for manifest in manifests] == records
     assert list(quarantine.entries(pool.storage)) == before

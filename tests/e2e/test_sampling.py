@@ -14,7 +14,6 @@ from tests.e2e.conftest import Pool
 from tests.recordings import AUDIO, PATTERN, VIDEO, ffmpeg, recording
 from workers.demo.programme import STREAM_FILE
 from workers.records import read_record, record_keys
-from workers.state import connect
 
 LATENCY = re.compile(r"^\d+ segments: .* segment end to record p50 \d+\.\d s, p95 \d+\.\d s$", re.MULTILINE)
 
@@ -34,9 +33,7 @@ def finished(pool: Pool, stream: str, segments: list[str]) -> list[Record]:
     """All records of the stream, in order, once nothing of it can be on its way any more."""
 
     def settled() -> bool:
-        with connect(pool.config) as client:
-            empty = client.llen("live") + client.hlen("unacked") == 0
-        return bool(empty) and len(keys()) >= len(segments)
+        return pool.settled() and len(keys()) >= len(segments)
 
     def keys() -> list[str]:
         return list(record_keys(pool.storage, stream_id=stream))

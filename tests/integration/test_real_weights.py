@@ -26,6 +26,7 @@ from pipelines.text.normalise import normalise
 from tests.benchmarks.benign_photos import pictures
 from tests.functions import Functions, models, segment
 from tests.wordless import KINDS
+from workers.bench.speech import track
 from workers.config import Config
 
 DRAWN = Path(__file__).parents[1] / "data"
@@ -106,6 +107,15 @@ def test_mandarin_speech_is_heard_but_for_one_of_five_characters(recordings: Pat
     assert said.language == "zh"
     assert len(simplified) == 5
     assert sum(a == b for a, b in zip(simplified, "砸自己的脚", strict=True)) >= 4
+
+
+def test_clips_are_heard_side_by_side_as_they_are_one_by_one() -> None:
+    host = (track(np.random.default_rng(3), 12, pauses_s=(0.3, 0.6)) / 32768).astype(np.float32)
+    clips = [Clip(part, "en") for part in np.split(host, 2)]
+    hearer = model("whisper-base", "ctranslate2")
+    together = hearer.predict(clips)
+    assert together == [hearer.predict([clip])[0] for clip in clips]
+    assert all(isinstance(result, Transcript) and result.spans for result in together)
 
 
 @pytest.mark.parametrize("loudness", [0.0, 0.01, 0.3])

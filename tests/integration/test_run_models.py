@@ -320,6 +320,7 @@ def test_a_message_of_a_paused_run_asks_nothing(
     assert take(bench.redis) is not None
     pause(runs, RUN, "tester", bench.redis)
     assert reexamine_segment(RUN, 1, 0, bench, runs) == "held"
+    feeder.tick()
     assert work(bench, runs) == 0
     assert bench.redis.keys("liverisk:attempts:*") == []
 

@@ -14,6 +14,7 @@ from tests.conftest import WaitUntil
 from tests.lanes import messages
 from tests.records import START, chat_line, record
 from tests.runs import planned, stricter, take, work, work_off
+from workers.broker.queues import RedisQueues
 from workers.classify import Bench
 from workers.config import Config
 from workers.config import Runs as RunSettings
@@ -22,7 +23,7 @@ from workers.records import RecordError, key_of, read_record, read_records, reco
 from workers.runs import feeding, history
 from workers.runs.conclude import conclude
 from workers.runs.feeder import LEASE_S, Feeder
-from workers.runs.hold import held, withdraw
+from workers.runs.hold import held
 from workers.runs.lease import FEEDER_KEY, Lease
 from workers.runs.progress import cancel, pause, progress, resume
 from workers.runs.run import Change, Plan, Progress
@@ -406,8 +407,8 @@ def test_a_cancelled_run_leaves_no_message_and_is_closed(
     planned(runs, stored(storage, 8), batch_size=2)
     feeder.tick()
     cancel(runs, RUN, "tester", bench.redis)
-    assert bench.redis.llen("rescan") == 0
     feeder.tick()
+    assert bench.redis.llen("rescan") == 0
     assert list(runs.open()) == []
     assert held(bench.redis, RUN) == "cancelled"
     assert progress(runs, RUN, bench.redis).state == "cancelled"
@@ -420,7 +421,7 @@ def test_only_the_messages_of_one_run_are_withdrawn(
     planned(runs, stored(storage, 2, "room-2"), run="rescan-b")
     feeder.tick()
     assert broker.llen("rescan") == 2
-    assert withdraw(broker, "rescan", "rescan-a") == 1
+    assert RedisQueues(broker).withdraw("rescan", "rescan-a") == 1
     [left] = messages(broker, "rescan")
     assert left["headers"]["run"] == "rescan-b"  # type: ignore[index]  # JSON
 

@@ -19,7 +19,7 @@ from tests import tiny_adapters, tiny_speech
 from tests import tiny_checkpoints as tiny
 from tests.checkpoints import Cards
 from tests.engines import calling
-from tests.swapping import engine_of
+from tests.swapping import FORCED, engine_of
 from workers.config import Config, Slot
 from workers.registry import moves
 from workers.registry.moves import Answer, await_engines
@@ -125,7 +125,7 @@ def test_a_checkpoint_of_every_kind_is_swapped_in_by_its_card_alone(shop: Config
     with engine_of(shop), calling(shop) as client:
         for name, brought in BROUGHT.items():
             if name not in BEFORE:
-                (answer,) = await_engines(shop, moves.promote(shop, brought.slot, name), 60)
+                (answer,) = await_engines(shop, moves.promote(shop, brought.slot, name, FORCED), 60)
                 assert isinstance(answer, Answer)
                 assert answer.problem is None
             with client.models("room", lane="live", deadline=time.monotonic() + 60) as models:

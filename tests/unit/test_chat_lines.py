@@ -40,6 +40,15 @@ def joins(lines: Sequence[ChatLine]) -> list[str]:
     return [text.text for text in group_chat(lines)[0] if text.joined]
 
 
+def test_an_audit_has_every_line_of_a_flood_by_itself() -> None:
+    seen, skipped = group_chat(crowd(["666", "666", "加我领福利", "加我领福利"]), repeated=False)
+    assert [(text.text, text.repeats) for text in seen if not text.joined] == [
+        *[("666", 1)] * 2,
+        *[("加我领福利", 1)] * 2,
+    ]
+    assert "repeated" not in skipped
+
+
 @pytest.mark.parametrize(
     "flood",
     [

@@ -51,6 +51,14 @@ def test_a_large_picture_shrinks_to_the_asked_side_and_keeps_its_shape() -> None
     assert decode_image(encoded("JPEG", (1280, 720)), max_side_px=640).pixels.shape == (360, 640, 3)
 
 
+def test_a_jpeg_twice_as_large_is_decoded_at_half_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    def resize(*_: object, **__: object) -> None:
+        raise AssertionError("decoded whole, then shrunk")
+
+    monkeypatch.setattr("cv2.resize", resize)
+    assert decode_image(encoded("JPEG", (1280, 720)), max_side_px=640).pixels.shape == (360, 640, 3)
+
+
 @pytest.mark.parametrize(
     "data",
     [b"", b"not a picture", encoded("JPEG")[:200], encoded("GIF"), png_that_claims(30_000, 30_000), b"\xff\xd8" * 500],

@@ -41,6 +41,15 @@ def test_without_the_saving_every_frame_is_asked_about() -> None:
     assert len(asked.asked["vision.nudity"]) == 2
 
 
+def test_an_audit_spares_no_frame_no_line_and_no_language() -> None:
+    asked = models(speech=says("hello there"))
+    whole = segment(frames=[frame(0, 10), frame(2, 10)], audio_s=10, chat=[("a", "hello"), ("b", "hello")])
+    examine(whole, asked, ExaminationSettings().without_savings(), language="zh")
+    assert len(asked.asked["vision.nudity"]) == 2
+    assert [clip.language for clip in asked.asked["speech"] if isinstance(clip, Clip)] == [None]
+    assert asked.asked["text.risk"].count(Line("hello")) == 2
+
+
 def test_a_deep_look_spares_no_frame_and_no_line_and_hears_what_borders_cut() -> None:
     settings = ExaminationSettings()
     assert settings.for_profile("live") == settings

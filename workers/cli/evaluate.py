@@ -14,7 +14,7 @@ from workers.cli.main import CommandError
 from workers.config import Config
 
 if TYPE_CHECKING:
-    from pipelines.comparison.evaluation import Evaluation
+    from pipelines.comparison.evaluation import Evaluation, Tolerance
     from workers.comparison.asked import Asking
     from workers.registry.store import State
 
@@ -30,7 +30,7 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--tolerance", default=0.02, show_default=True, type=click.FloatRange(0, 1), help="For quality.")
 @click.option("--slower", default=2.0, show_default=True, type=click.FloatRange(min=1), help="Times the latency.")
 @click.option("--larger", default=2.0, show_default=True, type=click.FloatRange(min=1), help="Times the memory.")
-@click.option("--force", metavar="REASON", help="Take it all the same; the reason stands in the result.")
+@click.option("--force", metavar="REASON", help="Let it pass all the same; the reason stands in the result.")
 @click.option("--dry-run", is_flag=True, help="Say what would be held against what, and run nothing.")
 @click.option("--with-text", is_flag=True, help="Show the texts of the examples, not only where they are.")
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write the page with plots there.")
@@ -54,8 +54,9 @@ def evaluate(
 ) -> None:
     """Judge CHECKPOINT by its golden examples and by labelled data, beside the slot's active one.
 
-    Refused, with exit code 3 and a line for each regression: worse by more than the tolerance in average precision,
-    recall at 1 % false alarms or calibration, slower or larger, or a policy it no longer speaks for.
+    The result is stored: `models canary` and `models promote` ask for it. Refused, with exit code 3 and a line for each
+    regression: worse by more than the tolerance in average precision, recall at 1 % false alarms or calibration, slower
+    or larger, or a policy it no longer speaks for.
     """
     config = configured(chosen)
     if force is not None and not force.strip():
@@ -73,7 +74,21 @@ def evaluate(
             return
         how = How(against, golden, Tolerance(tolerance, slower, larger), force, with_text)
         found = hold(config, state, slot, checkpoint, asking, partial(click.echo, err=True), how)
+    _keep(config, found, how.tolerance)
     _show(found, html, as_json=as_json)
+
+
+def _keep(config: Config, found: Evaluation, tolerance: Tolerance) -> None:
+    """Stores the result where moves look for it; without a store it is only shown, and that is said."""
+    from workers.cli.asking import asking
+    from workers.registry.evaluated import keep
+    from workers.storage import Storage, StorageError
+
+    try:
+        words = f"{tolerance.quality:g}, {tolerance.slower:g} times slower, {tolerance.larger:g} times larger"
+        keep(Storage(config.store, patient=False), found, asking(), words)
+    except StorageError as error:
+        click.echo(f"the result is not stored ({error}): `models promote` will not know of it", err=True)
 
 
 def _plan(config: Config, state: State, slot: str, checkpoint: str, against: str | None, asking: Asking | None) -> str:

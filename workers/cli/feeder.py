@@ -19,6 +19,7 @@ from workers.cli.main import CommandError
 @click.pass_obj
 def feeder(chosen: Path | None, for_workers: bool, log_level: str) -> None:
     """Plan reviews and feed their segments, and those of rescans, to the workers. Several may run; one works."""
+    from workers.broker.checks import check_broker
     from workers.giving_way import give_way
     from workers.logs import set_up_logging
     from workers.parenthood import end_with_parent
@@ -35,6 +36,7 @@ def feeder(chosen: Path | None, for_workers: bool, log_level: str) -> None:
         # No event is set: a second signal within the first would wait for its lock for ever. It may end anywhere.
         signal.signal(number, lambda *_: sys.exit(0))
     try:
+        check_broker(settings)
         working = Feeder(settings)
     except (ValueError, PublishError, StorageError) as error:
         raise CommandError(f"the feeder cannot start: {error}") from None

@@ -29,6 +29,7 @@ COMMANDS = {
     "quarantine": ("workers.cli.quarantine", "What keeps failing."),
     "status": ("workers.cli.status", "Lanes, workers, engine, slots: one screen."),
     "score": ("workers.cli.score", "What the models say of one item, no service up."),
+    "bench": ("workers.cli.bench", "Measure the pool beside what else could examine the same segments."),
     "config": ("workers.cli.config", "The merged configuration, redacted."),
 }
 """Command -> (module with a click command of the same name, its one-line help)."""

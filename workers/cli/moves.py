@@ -38,6 +38,13 @@ def move_options(command: Command) -> Command:
     return command
 
 
+def force_option(command: Command) -> Command:
+    """What the moves take that put a checkpoint to use."""
+    return click.option(
+        "--force", default="", metavar="REASON", help="Against what is missing or worse; kept in the history."
+    )(command)
+
+
 @click.command()
 @click.argument("slot")
 @click.argument("checkpoint")
@@ -52,20 +59,28 @@ def shadow(chosen: Path | None, /, slot: str, checkpoint: str, **options: Any) -
 @click.argument("slot")
 @click.argument("percent", type=click.FloatRange(0, 100, min_open=True))
 @click.argument("checkpoint", required=False)
+@force_option
 @move_options
 @click.pass_obj
 def canary(chosen: Path | None, /, slot: str, percent: float, checkpoint: str | None, **options: Any) -> None:
-    """Have PERCENT of the streams, always the same, use CHECKPOINT, or the canary or shadow there is, in SLOT."""
+    """Have PERCENT of the streams, always the same, use CHECKPOINT, or the canary or shadow there is, in SLOT.
+
+    It must have passed `models eval` against the active one.
+    """
     _carry_out(chosen, lambda config, asked: _moves().canary(config, slot, checkpoint, percent, asked), **options)
 
 
 @click.command()
 @click.argument("slot")
 @click.argument("checkpoint", required=False)
+@force_option
 @move_options
 @click.pass_obj
 def promote(chosen: Path | None, /, slot: str, checkpoint: str | None, **options: Any) -> None:
-    """Make CHECKPOINT, or the canary or else the shadow, SLOT's active one. Waits until the engines serve it."""
+    """Make CHECKPOINT, or the canary or else the shadow, SLOT's active one. Waits until the engines serve it.
+
+    It must have passed `models eval` against the one that is active now.
+    """
     _carry_out(chosen, lambda config, asked: _moves().promote(config, slot, checkpoint, asked), **options)
 
 
@@ -74,7 +89,10 @@ def promote(chosen: Path | None, /, slot: str, checkpoint: str | None, **options
 @move_options
 @click.pass_obj
 def rollback(chosen: Path | None, /, slot: str, **options: Any) -> None:
-    """Take out what came into SLOT last: the canary if there is one, else the active one for the one before."""
+    """Take out what came into SLOT last: the canary if there is one, else the active one for the one before.
+
+    Given again, it leads to the one before that.
+    """
     _carry_out(chosen, lambda config, asked: _moves().rollback(config, slot, asked), **options)
 
 
@@ -117,6 +135,7 @@ def _carry_out(
     no_wait: bool,
     timeout_s: float,
     as_json: bool,
+    force: str = "",
 ) -> None:
     """Makes the move and says what the engines say; one that an engine refuses is withdrawn."""
     from workers.registry.moves import Asked, StillMoving, await_engines
@@ -124,8 +143,10 @@ def _carry_out(
     config = configured(chosen)
     say = _silent if as_json else click.echo
     with registry_refusals():
-        move = make(config, Asked(why=why, who=asking(), drain=drain, dry_run=dry_run))
+        move = make(config, Asked(why=why, who=asking(), force=force.strip(), drain=drain, dry_run=dry_run))
         say(f"{'would ' if dry_run else ''}{move}")
+        for line in grounds(move):
+            say(f"  {line}")
         answers: tuple[Answer, ...] = ()
         if not dry_run and not no_wait:
             try:
@@ -141,6 +162,14 @@ def _carry_out(
             _take_back(config, move, refused[0])
     if not dry_run and not answers:
         say(f"  {'not waited for' if no_wait else 'no engine runs; the next that starts takes it in'}")
+
+
+def grounds(move: Move) -> Iterator[str]:
+    """What is known of the checkpoint that a move puts to use, and what was passed over; nothing of other moves."""
+    if move.evaluation:
+        yield move.evaluation
+    if move.forced:
+        yield f"FORCED ({move.forced}) against: {'; '.join(move.objections)}"
 
 
 def _take_back(config: Config, move: Move, refusal: Answer) -> None:

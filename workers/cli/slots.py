@@ -11,7 +11,7 @@ import click
 
 from workers.cli.config import configured
 from workers.cli.main import CommandError
-from workers.cli.moves import registry_refusals
+from workers.cli.moves import grounds, registry_refusals
 
 if TYPE_CHECKING:
     from workers.registry.intake import Intake
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 @click.pass_obj
 def slots(chosen: Path | None, as_json: bool) -> None:
     """Print which checkpoint fills which slot, what is tried beside, and what every engine serves of it."""
-    from workers.registry.moves import engines
+    from workers.registry.moves import all_engines
     from workers.registry.store import read_state
     from workers.storage import Storage
 
     config = configured(chosen)
     with registry_refusals():
         registry = read_state(Storage(config.store)).registry
-    found = engines(config)
+    found = all_engines(config)
     usual = {name: slot.checkpoint for name, slot in config.slots.items()}
     if as_json:
         tree = registry.model_dump(mode="json", by_alias=True, exclude_none=True) if registry else None
         said = [one.model_dump(mode="json") for one in found]
         click.echo(json.dumps({"registry": tree, "configured": usual, "engines": said}))
         return
-    click.echo("\n".join((*slot_lines(usual, registry), *_engine_lines(found, registry))))
+    click.echo("\n".join((*slot_lines(usual, registry), *_engine_lines(found, registry, config.store.bucket))))
 
 
 @click.command()
@@ -60,6 +60,8 @@ def history(chosen: Path | None, slot: str | None, as_json: bool) -> None:
         else:
             why = f"  ({move.why})" if move.why else ""
             click.echo(f"{move.version:>4}  {move.at:%F %T}Z  {move.who}  {move}{why}")
+            for line in grounds(move):
+                click.echo(f"      {line}")
 
 
 def slot_lines(configured: Mapping[str, str], registry: Registry | None) -> Iterator[str]:
@@ -79,9 +81,12 @@ def slot_lines(configured: Mapping[str, str], registry: Registry | None) -> Iter
         yield f"version {registry.version}: {registry.last.step} {registry.last.slot} by {registry.last.who}"
 
 
-def _engine_lines(found: tuple[Intake, ...], registry: Registry | None) -> Iterator[str]:
+def _engine_lines(found: tuple[Intake, ...], registry: Registry | None, bucket: str) -> Iterator[str]:
     wanted = registry.version if registry else 0
     for one in found:
+        if one.follows not in ("", bucket):
+            yield f"engine {one.engine}: FOLLOWS ANOTHER REGISTRY, of bucket {one.follows}; no move here reaches it"
+            continue
         if one.doing:
             yield f"engine {one.engine}: {one.doing}"
         elif one.version != wanted:

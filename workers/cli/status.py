@@ -63,7 +63,8 @@ def screen(found: Status) -> Iterator[str]:
     yield from _rows("lexicons", None if found.lexicons is None else list(_lexicons(found.lexicons)))
     yield from _runs(found)
     yield from _recent(found.recent) if found.broker.answers else _rows("recent", None)
-    yield f"quarantine {_number(found.quarantined)}"
+    dead = f", and {found.put_aside} that no feeder has brought there yet" if found.put_aside else ""
+    yield f"quarantine {_number(found.quarantined)}{dead}"
 
 
 def _watch(config: Config, *, as_json: bool) -> None:

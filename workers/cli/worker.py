@@ -25,6 +25,7 @@ def worker(chosen: Path | None, concurrency: int | None, lanes: str | None, log_
     One that does not serve the lane live gives way to those that do, where they share processors.
     """
     from workers.app import make_app
+    from workers.broker.checks import check_broker
     from workers.deployment import check_deployment
     from workers.logs import set_up_logging
     from workers.storage import Storage, StorageError
@@ -35,6 +36,7 @@ def worker(chosen: Path | None, concurrency: int | None, lanes: str | None, log_
     set_up_logging(log_level)
     try:
         check_deployment(settings)
+        check_broker(settings)
         app = make_app(settings)
         app.liverisk_lexicons.current().warm_up()  # before the fork: children share it, and have at least this one
         store = Storage(settings.store)

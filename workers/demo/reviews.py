@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipelines.record import Record
+from workers.broker.queues import open_queues
 from workers.config import Config
-from workers.lanes import UNACKED
 from workers.records import read_records, record_keys
 from workers.runs.feeder import Feeder
 from workers.runs.packet import page_key, read_packet
@@ -20,7 +20,6 @@ from workers.runs.progress import progress
 from workers.runs.reviewed import Packet
 from workers.runs.run import Progress
 from workers.runs.store import Runs
-from workers.state import connect
 from workers.storage import Storage
 
 TICK_S = 0.5
@@ -77,8 +76,8 @@ def deep_records(storage: Storage, reviews: tuple[str, ...]) -> tuple[Record, ..
 
 def settled(config: Config) -> bool:
     """Whether no live segment waits or is in work: each of them has asked for its review by then."""
-    with connect(config) as client:
-        return not client.llen("live") and not client.hlen(UNACKED)
+    with open_queues(config) as queues:
+        return not queues.waiting("live") and not queues.in_work()
 
 
 @contextmanager

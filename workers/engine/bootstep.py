@@ -48,6 +48,7 @@ class EngineSupervisor:
         self._heartbeat_at = 0.0
         self._failed_starts = 0
         self._exit_code = 0
+        self._progress = "it does not answer"
         self._next_start_at = 0.0
 
     def start(self) -> None:
@@ -60,7 +61,9 @@ class EngineSupervisor:
                     f"{self._exit_code}; its own lines above say why"
                 )
             if time.monotonic() > deadline:
-                raise EngineUnavailable(f"engine not ready after {self._config.engine.start_timeout_s:.0f} s")
+                raise EngineUnavailable(
+                    f"engine not ready after {self._config.engine.start_timeout_s:.0f} s: {self._progress}"
+                )
             if self._stopping.wait(WATCH_S):
                 return
         self._thread = threading.Thread(target=self._watch, name="engine-supervisor", daemon=True)
@@ -89,6 +92,7 @@ class EngineSupervisor:
             if self._config.engine.start == "worker":
                 self._start_engine()
             return False
+        self._progress = status.progress
         if status.ready:
             self._failed_starts = 0
         if time.monotonic() - self._heartbeat_at > HEARTBEAT_S:

@@ -18,9 +18,10 @@ from pipelines.models import Model
 from pipelines.scoring import ModelUnusable, prove
 from workers.checkpoints import s3_fetcher
 from workers.config import Config, Filling
+from workers.engine.bases import held_bases, needed_bytes
 from workers.engine.batching import Batcher
 from workers.engine.handles import Handle
-from workers.engine.memory import cuda_free_bytes, free_bytes, needed_bytes
+from workers.engine.memory import cuda_free_bytes, free_bytes
 from workers.engine.sharing import Sharing
 from workers.registry.slots import Named
 
@@ -101,11 +102,10 @@ class Loading:
     def check_memory(self, filling: Filling, checkpoint: Checkpoint) -> str | None:
         """Why there is no room to load it beside what is loaded, if there is none."""
         device = self.config.engine.device
-        on_cuda = kinds.runs_on_cuda(
-            checkpoint.card, kinds.session_for(checkpoint.card, filling.session, device), device
-        )
+        session = kinds.session_for(checkpoint.card, filling.session, device)
+        on_cuda = kinds.runs_on_cuda(checkpoint.card, session, device)
         free = cuda_free_bytes(device) if on_cuda else free_bytes(self.config.engine.memory_limit_mb)
-        needed = needed_bytes(checkpoint.folder)
+        needed = needed_bytes(self.config, checkpoint.card, held_bases() if session == "torch" else ())
         if needed <= free:
             return None
         return (

@@ -25,9 +25,9 @@ def weight_bytes(folder: Path) -> int:
     return max(sum(path.stat().st_size for path in files if path.name.endswith(suffix)) for suffix in WEIGHTS)
 
 
-def needed_bytes(folder: Path) -> int:
-    """What loading this checkpoint may take."""
-    return int(weight_bytes(folder) * LOADING) + SLACK_BYTES
+def loading_bytes(weights: int) -> int:
+    """What loading so many bytes of weights may take."""
+    return int(weights * LOADING) + SLACK_BYTES
 
 
 def free_bytes(limit_mb: int | None) -> int:

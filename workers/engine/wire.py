@@ -13,6 +13,7 @@ import msgpack
 import numpy as np
 from pydantic import Field, TypeAdapter
 
+from pipelines.embeddings import Embedding
 from pipelines.items import CheckpointRef, Clip, Failure, Item, Line, Picture, Result, Scores, ScreenText, Transcript
 from pipelines.manifest import Profile
 from pipelines.strict import Sha256, Strict
@@ -197,8 +198,9 @@ def _item_fields(item: Item) -> dict[str, object]:
         case Clip(samples, language, beam_size, by_sentence):
             head = {"language": language, "beam_size": beam_size, "by_sentence": by_sentence}
             return {"clip": samples.tobytes(), **head}
-        case Line(text):
-            return {"line": text}
+        case Line(text, keep, embedding):
+            known = embedding.model_dump() if embedding is not None else None
+            return {"line": text} | ({"keep": keep, "embedding": known} if keep or known else {})
 
 
 def _item(fields: Mapping[str, Any]) -> Item:
@@ -214,4 +216,9 @@ def _item(fields: Mapping[str, Any]) -> Item:
             int(beam_size) if beam_size else None,
             by_sentence=bool(fields.get("by_sentence", False)),
         )
-    return Line(str(fields["line"]))
+    known = fields.get("embedding")
+    return Line(
+        str(fields["line"]),
+        keep=bool(fields.get("keep", False)),
+        embedding=Embedding.model_validate(known) if known else None,
+    )

@@ -20,22 +20,30 @@ TTL_S = 10
 class Intake(Strict):
     """How far one engine is. `version` of the registry is taken in, as far as `problems` (slot -> why not) let it.
 
-    `version` None: it is still starting. `doing` is what it is at just now. `free_bytes` can be had for a further
-    checkpoint, those counted that are only kept for going back.
+    `version` None: it is still starting. `doing` is what it is at just now, or what keeps it from looking. `follows` is
+    the bucket whose registry it serves. `free_bytes` can be had for a further checkpoint, those counted that are only
+    kept for going back; over a base that it `holds`, by the sha256 of its files, a checkpoint takes little.
     """
 
     engine: str
     pid: int
+    follows: str = ""
     version: int | None = None
     doing: str = ""
     serving: dict[str, Named] = {}
     problems: dict[str, str] = {}
     free_bytes: int | None = None
+    holds: tuple[str, ...] = ()
 
 
 def report(client: redis.Redis, intake: Intake) -> None:
     """Kept for a while: who says nothing any more has ended."""
     client.set(f"{_KEY}{intake.engine}", intake.model_dump_json(), ex=TTL_S)
+
+
+def forget(client: redis.Redis, engine: str) -> None:
+    """It ends in order: nobody need wait for it until its word runs out."""
+    client.delete(f"{_KEY}{engine}")
 
 
 def reports(client: redis.Redis) -> tuple[Intake, ...]:

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 import redis
 
 from workers.config import Config, ConfigError
+from workers.registry.evaluated import Evaluated, evaluated, objections
 from workers.registry.intake import Intake, nudge, reports
 from workers.registry.slots import Move, Named, SlotFilling, Step
 from workers.registry.store import RegistryError, State, read_state, write_move
@@ -40,11 +41,13 @@ class StillMoving(RegistryError):
 class Asked:
     """Who moves (none: this host), why, and how.
 
-    `drain`: engines without room for two free the old one first. `dry_run`: only say what would be.
+    `force`: the reason for which objections are passed over. `drain`: engines without room for two free the old one
+    first. `dry_run`: only say what would be.
     """
 
     why: str = ""
     who: str = ""
+    force: str = ""
     drain: bool = False
     dry_run: bool = False
 
@@ -80,21 +83,23 @@ def promote(config: Config, slot: str, checkpoint: str | None = None, asked: Ask
     named = verified(config, slot, checkpoint) if checkpoint else None
 
     def change(now: SlotFilling) -> SlotFilling:
-        new = _other(named or _tried(slot, now), now)
-        return SlotFilling(active=new, previous=now.active, shadow=now.shadow if now.shadow != new else None)
+        return now.promoted(_other(named or _tried(slot, now), now))
 
     return _move(config, slot, "promote", asked, change)
 
 
 def rollback(config: Config, slot: str, asked: Asked = Asked()) -> Move:
-    """Takes out what came in last: the canary if there is one, else the active one for the one before it."""
+    """Takes out what came in last: the canary if there is one, else the active one for the one before it.
+
+    Again, and it leads to the one before that.
+    """
 
     def change(now: SlotFilling) -> SlotFilling:
         if now.canary is not None:
             return now.model_copy(update={"canary": None, "share": 0})
-        if now.previous is None:
+        if (before := now.rolled_back()) is None:
             raise RegistryError(f"{slot}: nothing to roll back to; `liverisk models promote {slot} NAME` goes to any")
-        return now.model_copy(update={"active": now.previous, "previous": None})
+        return before
 
     return _move(config, slot, "rollback", asked, change)
 
@@ -132,7 +137,12 @@ def withdraw(config: Config, move: Move, why: str) -> Move:
 
 
 def engines(config: Config) -> tuple[Intake, ...]:
-    """What every engine lately said; nothing when the broker's store does not answer."""
+    """What every engine of this registry lately said; nothing when the broker's store does not answer."""
+    return tuple(one for one in all_engines(config) if one.follows in ("", config.store.bucket))
+
+
+def all_engines(config: Config) -> tuple[Intake, ...]:
+    """As `engines`, and those that follow another bucket's registry: no move that is made here reaches them."""
     with suppress(redis.RedisError, ConfigError), connect(config) as client:
         return reports(client)
     return ()
@@ -172,7 +182,10 @@ def _move(config: Config, slot: str, step: Step, asked: Asked, change: Callable[
     after = change(now)
     if after == now:
         raise RegistryError(f"{slot}: is so already: {now}")
-    _refuse_loss(config, slot, now, after)
+    known, against = _doubts(config, storage, slot, step, now, after)
+    if against and not asked.force:
+        more = f" (and {len(against) - 1} more)" if len(against) > 1 else ""
+        raise RegistryError(f'{against[0]}{more}; --force "reason" takes it all the same')
     if not asked.drain:
         _refuse_without_room(config, now, after)
     move = Move(
@@ -185,6 +198,9 @@ def _move(config: Config, slot: str, step: Step, asked: Asked, change: Callable[
         before=before,
         after=after,
         drain=asked.drain,
+        evaluation=str(known or ""),
+        forced=asked.force[:2000] if against else "",
+        objections=against,
     )
     if not asked.dry_run:
         write_move(storage, state, move)
@@ -208,13 +224,21 @@ def _refuse_while_moving(config: Config, state: State, slot: str, step: Step) ->
             )
 
 
-def _refuse_loss(config: Config, slot: str, now: SlotFilling, after: SlotFilling) -> None:
-    """A checkpoint that is used must speak for what the active one does, where nothing else would."""
-    for new in (after.active, after.canary):
-        if new is None or new in (now.active, now.previous, now.canary):
-            continue
-        if lost := lost_policies(config, slot, now.active, new):
-            raise RegistryError(f"{new.id}: no label of it speaks for {', '.join(lost)}, and {now.active.id} does")
+def _doubts(
+    config: Config, storage: Storage, slot: str, step: Step, now: SlotFilling, after: SlotFilling
+) -> tuple[Evaluated | None, tuple[str, ...]]:
+    """What is known of the checkpoint that the move puts to use, and a line for each thing that speaks against it.
+
+    It must have been held against the active one, and speak for what that does where nothing else would. Nothing is
+    asked of a way back.
+    """
+    new = {"promote": after.active, "canary": after.canary}.get(step)
+    if new is None or new in (now.active, now.canary if step == "canary" else None):
+        return None, ()
+    lost = lost_policies(config, slot, now.active, new)
+    silent = (f"{new.id}: no label of it speaks for {', '.join(lost)}, and {now.active.id} does",) if lost else ()
+    known = evaluated(storage, slot, new, now.active)
+    return known, (*silent, *objections(known, slot, new, now.active))
 
 
 def _refuse_without_room(config: Config, now: SlotFilling, after: SlotFilling) -> None:
@@ -222,8 +246,8 @@ def _refuse_without_room(config: Config, now: SlotFilling, after: SlotFilling) -
     for new in after.named:
         if new in (*now.named, now.previous):
             continue
-        needed = loading_bytes(config, new)
         for engine in engines(config):
+            needed = loading_bytes(config, new, engine.holds)
             if engine.free_bytes is not None and needed > engine.free_bytes:
                 raise RegistryError(
                     f"{new.id}: takes about {needed >> 20} MiB to load and {engine.engine} has "

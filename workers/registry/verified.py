@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from pipelines.cards import Card, CardError, read_card
 from pipelines.checkpoints import CheckpointError, Lock, standing
 from pipelines.checkpoints.folder import digest_of
 from pipelines.checkpoints.lock import LOCK_FILE
 from pipelines.checkpoints.verification import pins, slot_findings, unspoken
 from workers.config import Config
-from workers.engine.memory import needed_bytes
+from workers.engine.bases import needed_bytes
 from workers.registry.slots import Named, SlotFilling
 from workers.registry.store import RegistryError, read_state
 from workers.storage import Storage
@@ -60,9 +62,9 @@ def lost_policies(config: Config, slot: str, before: Named, after: Named) -> tup
     return tuple(policy for policy in unspoken([*others, _card(config, after.id)]) if policy not in silent)
 
 
-def loading_bytes(config: Config, checkpoint: Named) -> int:
-    """What an engine needs to load it beside what it has."""
-    return needed_bytes(config.models / checkpoint.id)
+def loading_bytes(config: Config, checkpoint: Named, held: Collection[str]) -> int:
+    """What an engine that holds these bases needs to load it beside what it has, at least."""
+    return needed_bytes(config, _card(config, checkpoint.id), held)
 
 
 def _card(config: Config, checkpoint: str) -> Card:

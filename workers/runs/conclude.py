@@ -82,6 +82,7 @@ def conclude(run: str, number: int, bench: Bench, runs: Runs) -> Conclusion:
         logger.warning("batch not concluded run=%s batch=%d error=early", run, number)
         return "early"
     task = batch_task(run, number)
+    bench.state.note_running(task, bench.config.bulk_time_limit_s)
     try:
         receipt = _receipt(batch, runs.plan(run), bench, runs)
     except Exception as error:
@@ -89,6 +90,8 @@ def conclude(run: str, number: int, bench: Bench, runs: Runs) -> Conclusion:
             bench.state.note_failure(task, f"{type(error).__name__} at {raised_at(error)}")
         raise
     if receipt is None:
+        with suppress(redis.RedisError):
+            bench.state.forget_attempts(task)
         return "held"
     runs.put_receipt(run, receipt)
     with suppress(redis.RedisError):

@@ -15,12 +15,15 @@ from typing import Protocol
 
 import redis
 
+from workers.broker.connecting import BrokerError
+from workers.broker.dead import bury
+from workers.broker.queues import queues_of
 from workers.config import Config
 from workers.logs import raised_at
-from workers.publish import Publisher, PublishError
+from workers.publish import Publisher
 from workers.runs import finish
 from workers.runs.feeding import Feeding
-from workers.runs.hold import NEWS_KEY, Held, held, hold, release, under_way, withdraw
+from workers.runs.hold import NEWS_KEY, Held, held, hold, release
 from workers.runs.lease import FEEDER_KEY, Lease
 from workers.runs.progress import put_hint
 from workers.runs.run import Plan, Request
@@ -38,7 +41,7 @@ LEAST_S = 0.5
 """A look costs some requests to the store; what came meanwhile is seen together."""
 RETRY_S = 3.0
 """Between two tries at planning a review, and at what failed."""
-AWAY = (StorageError, redis.RedisError, PublishError)
+AWAY = (StorageError, redis.RedisError, BrokerError)
 
 
 class PlanReview(Protocol):
@@ -67,6 +70,7 @@ class Feeder:
         self._client = connect(config)
         self._runs = Runs(Storage(config.store))
         self._publisher = Publisher(config)
+        self._queues = queues_of(config)
         self._lease = Lease(self._client, FEEDER_KEY, LEASE_S)
         self._feedings: dict[str, Feeding] = {}
         self._not_before: dict[str, float] = {}
@@ -81,6 +85,8 @@ class Feeder:
 
     def _looked(self) -> int:
         """Planning a long stretch and reporting many changes take their time."""
+        self._queues.look()
+        bury(self._queues, self._runs.storage, delivery_limit=self._config.broker.delivery_limit)
         found = list(self._runs.open())
         for gone in set(self._feedings) - set(found):
             del self._feedings[gone]
@@ -107,6 +113,7 @@ class Feeder:
         with suppress(redis.RedisError):
             self._lease.give_up()
         self._publisher.close()
+        self._queues.close()
         self._client.close()
 
     def _pause(self, found: int | None, stop: threading.Event) -> None:
@@ -185,7 +192,7 @@ class Feeder:
         feeding = self._feedings.get(run)
         if feeding is None:
             plan = self._runs.plan(run)
-            feeding = Feeding(plan, self._runs, self._client, self._publisher, self._config.runs.window)
+            feeding = self._feeding(plan)
             self._feedings[run] = feeding
         feeding.look()
         if feeding.finished:
@@ -212,5 +219,9 @@ class Feeder:
             lane = self._runs.plan(run).lane
         except NoSuchRun:
             return False
-        withdraw(self._client, lane, run)
-        return bool(under_way(self._client, lane, run))
+        self._queues.withdraw(lane, run)
+        return state == "cancelled" and bool(self._queues.under_way(lane, run))
+
+    def _feeding(self, plan: Plan) -> Feeding:
+        window = self._config.runs.window
+        return Feeding(plan, self._runs, self._client, self._queues, self._publisher, window)

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 
 import redis
 
+from workers.broker.queues import Queues
 from workers.publish import Publisher
 from workers.records import place_of
-from workers.runs.hold import under_way, withdraw
 from workers.runs.messages import batch_task, segment_task
 from workers.runs.pace import Pace
 from workers.runs.progress import Hint
@@ -46,10 +46,13 @@ class _Batch:
 class Feeding:
     """The window of one run. Methods may raise what store and broker raise, and can then be called again."""
 
-    def __init__(self, plan: Plan, runs: Runs, client: redis.Redis, publisher: Publisher, window: int) -> None:
+    def __init__(
+        self, plan: Plan, runs: Runs, client: redis.Redis, queues: Queues, publisher: Publisher, window: int
+    ) -> None:
         self.plan = plan
         self._runs = runs
         self._client = client
+        self._queues = queues
         self._publisher = publisher
         self._window = window  # also bounds how many batches are open at a time
         self._up_to = 0
@@ -104,7 +107,7 @@ class Feeding:
 
     def recall(self) -> None:
         """Takes its messages back, so that they stand in nobody's way while the run waits."""
-        withdraw(self._client, self.plan.lane, self.plan.run)
+        self._queues.withdraw(self.plan.lane, self.plan.run)
         self._out.clear()
 
     def audit(self) -> int:
@@ -113,7 +116,7 @@ class Feeding:
         if not self._out or now - self._moved_at < AUDIT_S:
             return 0
         self._moved_at = now
-        there = under_way(self._client, self.plan.lane, self.plan.run)
+        there = self._queues.under_way(self.plan.lane, self.plan.run)
         missing = {task for task, at in self._out.items() if task not in there and now - at >= SETTLED_S}
         self.look()  # what was done and acknowledged meanwhile is not missing
         lost = missing & set(self._out)

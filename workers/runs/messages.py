@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
@@ -51,14 +50,6 @@ def segment_task(run: str, batch: int, index: int) -> str:
 def batch_task(run: str, batch: int) -> str:
     """The task id of one batch's conclusion."""
     return f"{run}/{batch}"
-
-
-def headers_of(envelope: bytes | str) -> Mapping[str, JsonValue]:
-    """The headers of a message as the broker keeps it; none when it is no message."""
-    try:
-        return dict(json.loads(envelope)["headers"])
-    except (ValueError, TypeError, KeyError):
-        return {}
 
 
 def _called(kind: type[Call], arguments: Sequence[JsonValue], named: Mapping[str, JsonValue]) -> Call:

@@ -11,7 +11,7 @@ import redis
 from pydantic import AwareDatetime, ValidationError
 
 from pipelines.strict import Strict
-from workers.runs.hold import Held, hold, release, tell, withdraw
+from workers.runs.hold import Held, hold, release, tell
 from workers.runs.run import Plan, Progress
 from workers.runs.store import NoSuchRun, RunError, Runs, Tally
 
@@ -69,7 +69,7 @@ def pause(runs: Runs, run: str, by: str, client: redis.Redis) -> None:
     """Stops the run within a segment of every worker; `RunError` unless it was on its way."""
     _only(runs, run, "paused", {"paused", "cancelled", "finished"})
     runs.mark(run, "paused", by)
-    _stop_messages(runs, run, "paused", client)
+    _stop_messages(run, "paused", client)
 
 
 def resume(runs: Runs, run: str, by: str, client: redis.Redis) -> None:
@@ -90,7 +90,7 @@ def cancel(runs: Runs, run: str, by: str, client: redis.Redis) -> None:
     """Ends the run where it is: what it recorded stays, nothing is applied; `RunError` when it has ended."""
     _only(runs, run, "cancelled", {"cancelled", "finished"})
     runs.mark(run, "cancelled", by)
-    _stop_messages(runs, run, "cancelled", client)
+    _stop_messages(run, "cancelled", client)
 
 
 def concluded_up_to(concluded: frozenset[int]) -> int:
@@ -107,12 +107,10 @@ def _only(runs: Runs, run: str, move: str, not_from: set[str]) -> None:
         raise RunError(f"{run} is {state} already" if state == move else f"{run} is {state} and cannot be {move}")
 
 
-def _stop_messages(runs: Runs, run: str, state: Held, client: redis.Redis) -> None:
-    """At once, as far as the broker answers; the feeder does the same from the mark."""
+def _stop_messages(run: str, state: Held, client: redis.Redis) -> None:
+    """At once, as far as the broker answers: workers drop the run's messages; the feeder, told, takes them back."""
     with suppress(redis.RedisError):
         hold(client, run, state)
-        with suppress(NoSuchRun):
-            withdraw(client, runs.plan(run).lane, run)
         tell(client)
 
 

@@ -15,9 +15,10 @@ SETTINGS_FILE = "settings.yaml"
 def environment_of(config: Config) -> dict[str, str]:
     """Environment variables that give a child process these places, whatever its settings files say."""
     assert config.broker.url is not None
-    store = config.store
+    store, state = config.store, config.state.url
     values = {
         "LIVERISK__BROKER__URL": config.broker.url.get_secret_value(),
+        "LIVERISK__STATE__URL": state.get_secret_value() if state else None,
         "LIVERISK__STORE__ENDPOINT_URL": store.endpoint_url,
         "LIVERISK__STORE__BUCKET": store.bucket,
         "LIVERISK__STORE__ACCESS_KEY": store.access_key.get_secret_value() if store.access_key else None,
@@ -30,9 +31,10 @@ def environment_of(config: Config) -> dict[str, str]:
 def write_connection(config: Config) -> Path:
     """Writes broker and store of `config`, secrets included, into its state directory; returns where."""
     assert config.broker.url is not None
-    store = config.store
+    store, state = config.store, config.state.url
     content = {
         "broker": {"url": config.broker.url.get_secret_value()},
+        "state": {"url": state.get_secret_value() if state else None},
         "store": {
             "endpoint_url": store.endpoint_url,
             "bucket": store.bucket,
@@ -50,7 +52,9 @@ def write_settings(config: Config) -> Path:
 
     A parent's settings may come from a file named on its command line, or be its own: neither is inherited.
     """
-    content = config.model_dump(mode="json", exclude={"broker": {"url"}, "store": {"access_key", "secret_key"}})
+    content = config.model_dump(
+        mode="json", exclude={"broker": {"url"}, "state": {"url"}, "store": {"access_key", "secret_key"}}
+    )
     content["engine"]["key"] = config.engine.key.get_secret_value() if config.engine.key else None
     path = config.state_directory / SETTINGS_FILE
     write_private(path, yaml.safe_dump(content))

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from workers.config import Broker, Config
+from workers.config import Broker, Config, State
 from workers.stack.credentials import credentials_in
 from workers.stack.processes import StackError
 from workers.stack.seaweedfs import SeaweedFS
@@ -52,11 +52,12 @@ class Services:
 
     def config(self, base: Config, *, bucket: str = "liverisk") -> Config:
         """The settings with these servers in them."""
-        broker = {**base.broker.model_dump(), "url": self.valkey.url}
+        broker = {**base.broker.model_dump(exclude={"tls"}), "url": self.valkey.url}
         store = self.seaweedfs.settings(bucket)
         return base.model_copy(
             update={
                 "broker": Broker.model_validate(broker),
+                "state": State(ttl_s=base.state.ttl_s),
                 "store": store,
                 "state_directory": self.state_directory,
             }

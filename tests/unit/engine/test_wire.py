@@ -4,6 +4,7 @@ import msgpack
 import numpy as np
 import pytest
 
+from pipelines.embeddings import Embedding
 from pipelines.items import Clip, Failure, Item, Line, Picture, Result, Scores, ScreenLine, ScreenText, Span, Transcript
 from workers.engine.wire import (
     Ask,
@@ -18,6 +19,7 @@ from workers.engine.wire import (
 )
 
 ASK = Ask(slot="speech", digest="0" * 64, lane="live", remaining_s=1.5)
+EMBEDDING = Embedding.of(np.ones((2, 3), np.float32), "e" * 64)
 SPAN = Span(start_s=0, end_s=1, text="你好", confidence=0.9, no_speech=0.1, compression=1.2)
 
 
@@ -46,10 +48,16 @@ def test_any_text_arrives_as_it_left(text: str) -> None:
     assert unpack_request(pack_request(ASK, [item])) == (ASK, [item])
 
 
+def test_a_text_arrives_with_what_an_encoder_made_of_it() -> None:
+    item: Item = Line("hello", keep=True, embedding=EMBEDDING)
+    assert unpack_request(pack_request(ASK, [item])) == (ASK, [item])
+
+
 @pytest.mark.parametrize(
     "result",
     [
         Scores(labels={"nsfw": 0.25}),
+        Scores(labels={"nsfw": 0.25}, embedding=EMBEDDING),
         Transcript(language="zh", language_probability=0.9, spans=(SPAN,), speech_s=1.0),
         ScreenText(lines=(ScreenLine(text="优惠", confidence=0.99, box=(0, 0, 1, 1)),)),
         Failure(error="MemoryError"),

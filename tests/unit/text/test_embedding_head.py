@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.cards import CardError, Label
+from pipelines.cards import CardError, Label, Session
 from pipelines.items import Line, Picture, Scores
 from pipelines.text.embedding_head import HEAD_FILE, Head, load_embedding_head, read_head, write_head
 from pipelines.text.encoder import Embedder
@@ -19,7 +19,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def load(folder: Path, *, labels: tuple[str, ...] = ("risky",), session: str = "auto") -> object:
+def load(folder: Path, *, labels: tuple[str, ...] = ("risky",), session: Session = "torch") -> object:
     named = {label: Label(policies=("scam",)) for label in labels}
     card = tiny.card_of("embedding-head", ("torch",), folder=folder, labels=named)
     return load_embedding_head(card, folder, session=session, device="cpu", threads=1)
@@ -90,7 +90,7 @@ def test_a_head_for_another_encoder_is_refused(folder: Path) -> None:
 
 
 def test_a_session_that_it_lacks_is_refused(folder: Path) -> None:
-    with pytest.raises(CardError, match="no onnx session"):
+    with pytest.raises(CardError, match="no model"):
         load(folder, session="onnx")
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import ssl
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from celery.exceptions import Reject
 from pydantic import JsonValue, SecretStr
 
-from workers.app import dropping, make_app, message_in, run_once, waited_s
+from workers.app import dropping, make_app, run_once, waited_s
+from workers.broker.settings import State, Tls
 from workers.config import Broker, Config, ConfigError
-from workers.lanes import CLASSIFY, CONCLUDE, LANES, REEXAMINE
+from workers.lanes import CLASSIFY, CONCLUDE, LANES, REEXAMINE, message_in
 from workers.runs.messages import MessageError, segment_call
 from workers.runs.reexamination import OtherCheckpoint, Starved
 from workers.runs.store import NoSuchRun
@@ -21,6 +24,12 @@ from workers.storage import StorageError
 @pytest.fixture
 def settings() -> Config:
     return Config(broker=Broker(url=SecretStr("redis://:password@127.0.0.1:1/0")))
+
+
+@pytest.fixture
+def on_rabbitmq() -> Config:
+    broker = Broker(url=SecretStr("amqp://me:password@127.0.0.1:1//"))
+    return Config(broker=broker, state=State(url=SecretStr("redis://:password@127.0.0.1:1/0")))
 
 
 def test_messages_are_acknowledged_late_and_come_back_when_a_child_dies(settings: Config) -> None:
@@ -44,6 +53,29 @@ def test_lanes_are_queues_served_in_their_order(settings: Config) -> None:
     conf = make_app(settings).conf
     assert [queue.name for queue in conf.task_queues] == list(LANES)
     assert conf.broker_transport_options["queue_order_strategy"] == "priority"
+
+
+def test_on_rabbitmq_lanes_are_quorum_queues_that_lose_nothing(on_rabbitmq: Config) -> None:
+    conf = make_app(on_rabbitmq).conf
+    assert [queue.name for queue in conf.task_queues] == list(LANES)
+    for queue in conf.task_queues:
+        assert (queue.exchange.name, queue.routing_key) == ("", queue.name)
+        assert queue.queue_arguments["x-queue-type"] == "quorum"
+        assert queue.queue_arguments["x-delivery-limit"] > on_rabbitmq.worker.max_attempts
+        assert queue.queue_arguments["x-dead-letter-strategy"] == "at-least-once"
+    assert conf.broker_transport_options["confirm_publish"]
+    assert conf.broker_heartbeat
+
+
+@pytest.mark.parametrize(
+    ("url", "prefix"), [("rediss://:word@broker.example:6379/0", "ssl_"), ("amqps://me:word@broker.example//", "")]
+)
+def test_certificates_of_a_safe_address_are_always_checked(url: str, prefix: str) -> None:
+    broker = Broker(url=SecretStr(url), tls=Tls(ca=Path("ca.pem")))
+    conf = make_app(Config(broker=broker, state=State(url=SecretStr("redis://h")))).conf
+    assert conf.broker_use_ssl[f"{prefix}cert_reqs"] == ssl.CERT_REQUIRED
+    assert conf.broker_use_ssl[f"{prefix}ca_certs"] == "ca.pem"
+    assert conf.broker_use_ssl.get("server_hostname", "broker.example") == "broker.example"
 
 
 def test_a_running_segment_is_not_delivered_again(settings: Config) -> None:

@@ -55,7 +55,14 @@ def test_secrets_of_digits_stay_text(state: dict[str, str]) -> None:
         ("worker: {concurrency: 0}", "worker.concurrency"),
         ("worker: {deadline_s: 50}", "deadline_s < soft_time_limit_s < time_limit_s"),
         ("broker: {visibility_timeout_s: 30}", "visibility_timeout_s"),
-        ("broker: {url: 'amqp://localhost'}", "amqp:// is no broker for this pool"),
+        ("broker: {visibility_timeout_s: 59}", "set broker.visibility_timeout_s to twice worker.deadline_s"),
+        ("broker: {url: 'kafka://localhost'}", "kafka:// is no broker for this pool"),
+        ("broker: {url: 'amqp://localhost'}", "set state.url to a redis:// or rediss:// address"),
+        ("broker: {delivery_limit: 4}", "broker.delivery_limit must exceed worker.max_attempts"),
+        ("state: {url: 'amqp://localhost'}", "amqp:// keeps no state"),
+        ("state: {url: 'redis://h', tls: {ca: ca.pem}}", "write rediss://"),
+        ("broker: {url: 'rediss://h', tls: {key: key.pem}}", "certificate and key belong together"),
+        ("worker: {prefetch: 2}", "worker.prefetch: Value error, must be 1"),
         ("- a list", "must be a mapping"),
         ("a: [", "unreadable"),
         ("a: 2026-13-45", "unreadable"),
@@ -105,6 +112,22 @@ def test_a_file_that_is_no_text_is_told_in_one_line(tmp_path: Path, state: dict[
 
 def test_no_secret_is_ever_printed() -> None:
     merged = Config.model_validate(
-        {"broker": {"url": "redis://:hidden@h"}, "store": {"secret_key": "hidden"}, "engine": {"key": "hidden"}}
+        {
+            "broker": {"url": "amqp://u:hidden@h"},
+            "state": {"url": "redis://:hidden@h"},
+            "store": {"secret_key": "hidden"},
+            "engine": {"key": "hidden"},
+        }
     )
     assert "hidden" not in f"{merged!r} {merged} {merged.model_dump_json()} {merged.model_dump(mode='json')}"
+
+
+def test_state_lies_at_the_broker_unless_it_has_a_place_of_its_own_or_the_broker_keeps_none() -> None:
+    def place(**settings: dict[str, str]) -> str | None:
+        url = Config.model_validate(settings).state_url
+        return url.get_secret_value() if url else None
+
+    assert place() is None
+    assert place(broker={"url": "redis://a"}) == "redis://a"
+    assert place(broker={"url": "redis://a"}, state={"url": "redis://b"}) == "redis://b"
+    assert place(broker={"url": "amqp://a"}, state={"url": "redis://b"}) == "redis://b"

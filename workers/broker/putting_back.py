@@ -1,0 +1,51 @@
+"""How a message that could not be worked off yet goes back into its lane."""
+
+from __future__ import annotations
+
+import logging
+from typing import NoReturn
+
+from celery import Celery
+from celery.exceptions import Reject
+
+from workers.broker.connecting import AWAY
+from workers.broker.settings import Broker
+from workers.lanes import Lane
+
+logger = logging.getLogger(__name__)
+
+KEPT_HEADERS = ("queued_at", "run", "live")
+"""What senders say of their message."""
+
+
+def put_back_same(error: Exception, lane: Lane) -> NoReturn:
+    """The broker puts back the very message."""
+    del lane
+    raise Reject(type(error).__name__, requeue=True) from None
+
+
+def put_back(app: Celery, broker: Broker, error: Exception, lane: Lane) -> None:
+    """The running task's message goes back. On RabbitMQ it is sent anew, and the one at hand is done.
+
+    RabbitMQ would count putting it back as a failed delivery, and put it aside for a store that was away for a
+    minute. Between sending and acknowledging there may be two of them, which is harmless.
+    """
+    if not broker.is_rabbit:
+        put_back_same(error, lane)
+    request = app.current_task.request
+    told = {name: value for name in KEPT_HEADERS if (value := request.get(name)) is not None}
+    try:
+        app.send_task(
+            app.current_task.name,
+            args=request.args,
+            kwargs=request.kwargs,
+            task_id=request.id,
+            queue=lane,
+            headers=told,
+            ignore_result=True,
+            argsrepr=f"({request.id!r},)",
+            kwargsrepr="{}",
+        )
+    except AWAY as away:
+        logger.warning("message put back as it is lane=%s error=%s", lane, type(away).__name__)
+        put_back_same(error, lane)
