@@ -16,8 +16,10 @@ import pytest
 import redis
 from pydantic import SecretStr
 
+from pipelines.media import DecodeLimits
 from tests.rabbitmq import RabbitMQ, scripts
 from workers.config import Config, load_config
+from workers.decoder.contained import Contained
 from workers.stack.services import Services
 from workers.state import connect
 from workers.storage import Storage
@@ -63,6 +65,13 @@ def services() -> Iterator[Services]:
             yield running
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def decoder() -> Iterator[Contained]:
+    """A decode helper that runs already, for every bench of a session: starting one takes half a second."""
+    with Contained(DecodeLimits(timeout_s=60, segment_s=60)) as opened:
+        yield opened.started()
 
 
 @pytest.fixture(scope="session")

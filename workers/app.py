@@ -25,6 +25,7 @@ from workers.broker.putting_back import put_back, put_back_same
 from workers.broker.queues import note_lane
 from workers.classify import Bench, classify
 from workers.config import Config, ConfigError
+from workers.decoder.contained import Contained
 from workers.engine.bootstep import EngineStep
 from workers.lanes import CLASSIFY, CONCLUDE, LANES, REEXAMINE, REVIEW, Lane, message_in
 from workers.lexicon_step import LexiconStep
@@ -99,7 +100,7 @@ def _settings(config: Config) -> dict[str, Any]:
 
 def _register(app: Celery, config: Config) -> None:
     # Made in the child at its first message, as connections must not cross a fork.
-    opened = cache(lambda: Bench.open(config, app.liverisk_lexicons))
+    opened = cache(lambda: Bench.open(config, app.liverisk_lexicons, Contained(config.decode_limits).started()))
     runs = cache(lambda: Runs(opened().storage))
     delivered = partial(_delivered, app, config, opened)
     patient = {"soft_time_limit": config.bulk_soft_time_limit_s, "time_limit": config.bulk_time_limit_s}

@@ -86,8 +86,11 @@ class Bench:
     worker: str
 
     @classmethod
-    def open(cls, config: Config, lexicons: Lexicons | None = None) -> Bench:
-        """`lexicons`: those that the worker read before the fork. `LexiconError` when there are none to be had."""
+    def open(cls, config: Config, lexicons: Lexicons | None = None, decoder: Decoder | None = None) -> Bench:
+        """`lexicons`: those that the worker read before the fork. `LexiconError` when there are none to be had.
+
+        `decoder` None: one of its own, started at the first medium.
+        """
         lexicons = lexicons or Lexicons(config.lexicons_directory)
         lexicons.current()
         cards = read_cards(config.cards_directory)
@@ -101,8 +104,12 @@ class Bench:
             policies=read_policies(config.policies_file),
             labels={name: card.fields.labels for name, card in cards.items()},
             lexicons=lexicons,
+<<<<<<< HEAD
             pseudonyms=Pseudonyms.of(config),
             decoder=Contained(config.decode_limits),
+=======
+            decoder=decoder or Contained(config.decode_limits),
+>>>>>>> contain
             worker=f"{platform.node()}:{os.getpid()}",
         )
 

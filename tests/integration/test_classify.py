@@ -38,9 +38,9 @@ def slots(**changed: engines.Predict) -> dict[str, tuple[str, engines.Predict]]:
 
 
 @pytest.fixture
-def bench(config: Config, storage: Storage) -> Iterator[Bench]:
+def bench(config: Config, storage: Storage, decoder: Contained) -> Iterator[Bench]:
     quick = Worker(deadline_s=5, soft_time_limit_s=10, time_limit_s=15, max_attempts=2)
-    opened = Bench.open(config.model_copy(update={"worker": quick}))
+    opened = Bench.open(config.model_copy(update={"worker": quick}), decoder=decoder)
     yield opened
     opened.engine.close()
     opened.redis.close()

@@ -14,6 +14,7 @@ from tests.runs import work_off
 from tests.segments import store_segment
 from workers.classify import Bench, classify
 from workers.config import Config, Review
+from workers.decoder.contained import Contained
 from workers.runs.feeder import Feeder
 from workers.runs.packet import page_key, read_packet
 from workers.runs.store import Runs
@@ -41,9 +42,9 @@ def by_the_word(items: Sequence[Item]) -> Sequence[Result]:
 
 
 @pytest.fixture
-def bench(config: Config, storage: Storage) -> Iterator[Bench]:
+def bench(config: Config, storage: Storage, decoder: Contained) -> Iterator[Bench]:
     """Reviews need not wait for the stream to go on."""
-    opened = Bench.open(config.model_copy(update={"review": Review(before_s=60, after_s=0)}))
+    opened = Bench.open(config.model_copy(update={"review": Review(before_s=60, after_s=0)}), decoder=decoder)
     yield opened
     opened.engine.close()
     opened.redis.close()

@@ -20,6 +20,7 @@ from tests.runs import planned, take, work, work_off
 from tests.segments import store_segment
 from workers.classify import Bench, StillRunning, classify
 from workers.config import Config
+from workers.decoder.contained import Contained
 from workers.engine.errors import EngineUnavailable
 from workers.records import key_of, read_record, record_key_of, record_keys, write_record
 from workers.runs import reexamination
@@ -53,9 +54,9 @@ def slots(text: engines.Predict = SCAM) -> dict[str, tuple[str, engines.Predict]
 
 
 @pytest.fixture
-def bench(config: Config, storage: Storage) -> Iterator[Bench]:
+def bench(config: Config, storage: Storage, decoder: Contained) -> Iterator[Bench]:
     worker = config.worker.model_copy(update={"max_attempts": 2})
-    opened = Bench.open(config.model_copy(update={"worker": worker}))
+    opened = Bench.open(config.model_copy(update={"worker": worker}), decoder=decoder)
     yield opened
     opened.engine.close()
     opened.redis.close()

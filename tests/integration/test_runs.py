@@ -18,6 +18,7 @@ from workers.broker.queues import RedisQueues
 from workers.classify import Bench
 from workers.config import Config
 from workers.config import Runs as RunSettings
+from workers.decoder.contained import Contained
 from workers.records import RecordError, key_of, read_record, read_records, record_key, record_keys, write_record
 from workers.runs import feeding, history
 from workers.runs.conclude import conclude
@@ -33,8 +34,8 @@ RUN = "rescan-a"
 
 
 @pytest.fixture
-def bench(config: Config, storage: Storage) -> Iterator[Bench]:
-    opened = Bench.open(config)
+def bench(config: Config, storage: Storage, decoder: Contained) -> Iterator[Bench]:
+    opened = Bench.open(config, decoder=decoder)
     yield opened
     opened.engine.close()
     opened.redis.close()

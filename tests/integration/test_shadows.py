@@ -16,6 +16,7 @@ from tests import engines
 from tests.segments import store_segment
 from workers.classify import Bench, classify
 from workers.config import Config
+from workers.decoder.contained import Contained
 from workers.engine.batching import Batcher
 from workers.engine.engine import Engine
 from workers.engine.handles import Handle
@@ -26,8 +27,8 @@ CALM, WILD = dict.fromkeys(POLICY_IDS, 0.001), dict.fromkeys(POLICY_IDS, 0.999)
 
 
 @pytest.fixture
-def bench(config: Config, storage: Storage) -> Iterator[Bench]:
-    opened = Bench.open(config)
+def bench(config: Config, storage: Storage, decoder: Contained) -> Iterator[Bench]:
+    opened = Bench.open(config, decoder=decoder)
     yield opened
     opened.engine.close()
     opened.redis.close()

@@ -69,6 +69,11 @@ class Contained:
         samples = self._thread.submit(self._keeper.ask, f"audio of {len(data)} bytes", ask, allowance).result()
         return samples.astype(np.float32) / 32768.0
 
+    def started(self) -> Self:
+        """The same with its helper running, so that the first medium need not wait. Raises `DecoderUnavailable`."""
+        self._thread.submit(self._keeper.ready).result()
+        return self
+
     @property
     def pid(self) -> int | None:
         """Of the helper that runs now."""
@@ -105,7 +110,7 @@ class _Keeper:
 
     def ask(self, what: str, question: Callable[[Helper, float], T], allowance: Allowance | None) -> T:
         """The answer about one medium; `what` names it in errors."""
-        helper = self.helper or self._start()
+        helper = self.ready()
         began = time.monotonic()
         seconds = min(self._limits.timeout_s, allowance.left_s if allowance else self._limits.timeout_s)
         if seconds <= 0:
@@ -147,6 +152,9 @@ class _Keeper:
             raise _cause(error, code) from None
         helper.served += 1
         return answer
+
+    def ready(self) -> Helper:
+        return self.helper or self._start()
 
     def _start(self) -> Helper:
         try:

@@ -109,12 +109,7 @@ def _stream_in_broker(purge: Purge, stream_id: str) -> None:
     if purge.client is None:
         purge.left("the broker's store does not answer: waiting messages and recent state were not looked at")
         return
-    for lane in LANES:
-        for raw in _list(purge.client.lrange(lane, 0, -1)):
-            if str(headers_of(raw).get("id", "")).startswith(f"{stream_id}/"):
-                purge.removed("waiting messages", 1)
-                if not purge.dry_run:
-                    purge.client.lrem(lane, 0, raw.decode())
+    _withdraw(purge, purge.client, stream_id)
     for pattern in (*OF_STREAM, *OF_SEGMENTS):
         for key in list(purge.client.scan_iter(match=f"liverisk:{pattern.format(stream_id)}", count=1000)):
             purge.removed("keys of recent state", 1)
@@ -124,6 +119,15 @@ def _stream_in_broker(purge: Purge, stream_id: str) -> None:
         purge.left("messages that wait in RabbitMQ were not looked at: purge again when they are recorded")
     elif int(purge.client.hlen(UNACKED)):
         purge.left("workers are at segments now, maybe of this stream: purge again when they have finished")
+
+
+def _withdraw(purge: Purge, client: redis.Redis, stream_id: str) -> None:
+    for lane in LANES:
+        for raw in _list(client.lrange(lane, 0, -1)):
+            if str(headers_of(raw).get("id", "")).startswith(f"{stream_id}/"):
+                purge.removed("waiting messages", 1)
+                if not purge.dry_run:
+                    client.lrem(lane, 0, raw.decode())
 
 
 def _say_waiting(purge: Purge) -> None:
