@@ -104,12 +104,8 @@ class Bench:
             policies=read_policies(config.policies_file),
             labels={name: card.fields.labels for name, card in cards.items()},
             lexicons=lexicons,
-<<<<<<< HEAD
             pseudonyms=Pseudonyms.of(config),
-            decoder=Contained(config.decode_limits),
-=======
             decoder=decoder or Contained(config.decode_limits),
->>>>>>> contain
             worker=f"{platform.node()}:{os.getpid()}",
         )
 
