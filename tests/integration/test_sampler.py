@@ -37,6 +37,7 @@ from workers.storage import Storage
 
 Sampled = tuple[SampleSummary, list[SegmentReport]]
 START = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+NEAR = (ip_network("127.0.0.0/8"),)
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +54,7 @@ def run(config: Config, storage: Storage) -> Callable[..., Sampled]:
 
     def sampled(order: Order, *, reconnect_s: float = 3, stop: threading.Event | None = None) -> Sampled:
         tiers = {"default": Tier(), "quick": Tier(segment_s=2, frame_interval_s=0.5)}
-        near = (ip_network("127.0.0.0/8"),)
-        sampler = config.sampler.model_copy(update={"tiers": tiers, "reconnect_s": reconnect_s, "allow_networks": near})
+        sampler = config.sampler.model_copy(update={"tiers": tiers, "reconnect_s": reconnect_s, "allow_networks": NEAR})
         reports: list[SegmentReport] = []
         with Publisher(config) as publisher:
             summary = sample(
@@ -352,6 +352,7 @@ def test_a_store_that_refuses_the_first_segment_ends_the_sampling(media: Path, c
 
 def test_a_store_that_fails_when_the_source_breaks_off_is_told_too(media: Path, config: Config) -> None:
     whole = (media / "short.ts").read_bytes()
+    near = config.model_copy(update={"sampler": config.sampler.model_copy(update={"allow_networks": NEAR})})
     nowhere = Storage(config.store.model_copy(update={"secret_key": SecretStr("wrong")}))
     with (
         served(lambda handler: send(handler, whole[: len(whole) * 3 // 4], length=len(whole))) as base,
@@ -360,7 +361,7 @@ def test_a_store_that_fails_when_the_source_breaks_off_is_told_too(media: Path, 
     ):
         sample(
             Order(f"{base}/short.ts", "room", start=START),
-            config=config,
+            config=near,
             storage=nowhere,
             publisher=publisher,
             report=lambda _: None,

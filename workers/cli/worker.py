@@ -54,18 +54,10 @@ def worker(chosen: Path | None, concurrency: int | None, lanes: str | None, log_
         raise CommandError(str(error)) from None
     if LANES[0] not in serve:
         _give_way()
-    app.worker_main(
-        [
-            "worker",
-            f"--queues={','.join(serve)}",
-            f"--concurrency={concurrency or settings.worker.concurrency}",
-            f"--hostname=liverisk-{os.getpid()}@%h",
-            f"--loglevel={log_level}",
-            "--pool=prefork",
-            "--without-gossip",
-            "--without-mingle",
-        ]
-    )
+    children = concurrency or settings.worker.concurrency
+    options = [f"--queues={','.join(serve)}", f"--concurrency={children}", f"--hostname=liverisk-{os.getpid()}@%h"]
+    alone = ["--pool=prefork", "--without-gossip", "--without-mingle"]
+    app.worker_main(["worker", *options, f"--loglevel={log_level}", *alone])
     sys.exit(app.liverisk_exit_code)  # Celery itself ends with 0 whatever happened
 
 

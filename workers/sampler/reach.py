@@ -88,12 +88,12 @@ def _wrapped(address: IPAddress) -> ipaddress.IPv4Address | None:
 class Gate:
     """An HTTP proxy on the loopback interface that ffmpeg is told to use: playlists, redirects and all go through it.
 
-    One connection, one request. `refused` says what was turned away last.
+    One connection, one request. `refused` says why the last one led nowhere: out of reach, or nobody answered.
     """
 
     def __init__(self, reach: Reach) -> None:
         self._reach = reach
-        self.refused: OutOfReach | None = None
+        self.refused: OutOfReach | OSError | None = None
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._thread = threading.Thread(target=self._listen, name="gate", daemon=True)
@@ -126,9 +126,11 @@ class Gate:
                 logger.warning("source refused a connection reason=out_of_reach")
                 near.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
                 return
-            except OSError:
+            except OSError as error:
+                self.refused = error
                 near.sendall(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
                 return
+            self.refused = None
             with closing(far):
                 if method == "CONNECT":
                     near.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
