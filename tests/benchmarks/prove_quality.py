@@ -5,7 +5,7 @@
 chat         risky and ordinary lines of livestream chat, written apart from training
 fusion       all modalities together against each alone and against the highest score
 cold         accuracy on COLD dev, learned from COLD train; and of the shipped hate label
-pairs        hateful lines beside lines with the same nouns, against the half about meaning alone
+pairs        hateful lines beside lines with the same nouns, against the encoder as it came under a linear head
 calibration  what is said against how often it is so, per policy and language; pictures go to --out
 thresholds   how many held-out lines that are not about a policy reach each of its thresholds
 english      the small English data sets in five-fold cross-validation; hours where the card has an adapter
@@ -92,7 +92,7 @@ def told(figures: Iterable[Figure]) -> Iterator[str]:
 
 
 def frozen(course: Course, examples: Sequence[Example]) -> Evaluation:
-    """The half about meaning alone, of the same examples; nothing of the encoder is kept but its vectors."""
+    """The encoder as it came under a linear head of the same examples; nothing of it is kept but its vectors."""
     embedder = Embedder(course.encoder, threads=course.threads, max_tokens=MAX_TOKENS)
     corpus = corpus_of(examples, embedder)
     cache = VectorCache(course.work / name_for(course.sha256, None), embedder)
