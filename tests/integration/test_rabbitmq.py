@@ -236,7 +236,8 @@ def test_a_restarted_broker_has_every_message_that_it_confirmed(
     rabbitmq.kill()
     rabbitmq.start()
     with open_queues(rabbit) as found:
-        wait_for(lambda: found.waiting("live") == 20, "all of them wait")
+        # Until a quorum queue has recovered, it says that it holds nothing.
+        wait_for(lambda: found.waiting("live") == 20, "all of them wait", timeout_s=120)
 
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
