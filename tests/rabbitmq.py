@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+import pytest
 from kombu import Connection
 
 from workers.broker.connecting import AWAY
@@ -32,7 +33,8 @@ class RabbitMQ:
 
     def __init__(self, directory: Path, password: str, *, tls: dict[str, Path] | None = None) -> None:
         place = scripts()
-        assert place is not None
+        if place is None:
+            pytest.fail("needs RabbitMQ: make rabbitmq")
         self._directory = directory
         self._password = password
         self._tls = tls  # as `tests.certificates` makes them

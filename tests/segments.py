@@ -8,10 +8,22 @@ from datetime import UTC, datetime, timedelta
 import cv2
 import numpy as np
 
-from pipelines.manifest import AudioRef, ChatLine, FrameRef, SegmentManifest, segment_id_at
+from pipelines.manifest import AudioRef, ChatLine, FrameRef, SegmentManifest, parse_manifest, segment_id_at
 from workers.storage import Storage
 
 START = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+CHAT_ONLY = parse_manifest(
+    {
+        "schema": "liverisk.segment",
+        "version": 1,
+        "stream_id": "room",
+        "segment_id": "s1",
+        "captured_at": "2026-01-31T12:00:00Z",
+        "duration_s": 10,
+        "chat": [{"at_s": 0, "user": "u", "text": "\x00 \u202e 🎉 加我微信"}],
+    }
+)
+"""A segment without media, whose chat holds what wires and logs stumble over."""
 
 
 def jpeg(seed: int, *, side: int = 160) -> bytes:

@@ -9,22 +9,10 @@ import pytest
 import redis
 from pydantic import SecretStr
 
-from pipelines.manifest import parse_manifest
 from tests.lanes import messages, queued
+from tests.segments import CHAT_ONLY as MANIFEST
 from workers.config import Config
 from workers.publish import Publisher, PublishError
-
-MANIFEST = parse_manifest(
-    {
-        "schema": "liverisk.segment",
-        "version": 1,
-        "stream_id": "room",
-        "segment_id": "s1",
-        "captured_at": "2026-01-31T12:00:00Z",
-        "duration_s": 10,
-        "chat": [{"at_s": 0, "user": "u", "text": "\x00 \u202e 🎉 加我微信"}],
-    }
-)
 
 
 def at(config: Config, url: str) -> Config:

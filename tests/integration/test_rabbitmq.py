@@ -14,6 +14,7 @@ from pipelines.manifest import parse_manifest
 from tests.conftest import wait_for
 from tests.rabbitmq import RabbitMQ
 from tests.records import record
+from tests.segments import CHAT_ONLY as MANIFEST
 from workers.broker.checks import check_broker
 from workers.broker.connecting import connect_rabbit
 from workers.broker.dead import bury
@@ -28,18 +29,6 @@ from workers.quarantine import entries
 from workers.records import write_record
 from workers.status import read_status
 from workers.storage import Storage
-
-MANIFEST = parse_manifest(
-    {
-        "schema": "liverisk.segment",
-        "version": 1,
-        "stream_id": "room",
-        "segment_id": "s1",
-        "captured_at": "2026-01-31T12:00:00Z",
-        "duration_s": 10,
-        "chat": [{"at_s": 0, "user": "u", "text": "\x00 \u202e 🎉 加我微信"}],
-    }
-)
 
 
 @pytest.fixture

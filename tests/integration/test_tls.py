@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from tests.certificates import make_certificates
-from tests.rabbitmq import RabbitMQ, scripts
+from tests.rabbitmq import RabbitMQ
 from tests.segments import store_segment
 from workers.broker.checks import check_broker
 from workers.broker.queues import open_queues
@@ -38,8 +38,6 @@ def certificates(folder: Path) -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def rabbit(folder: Path, certificates: dict[str, Path]) -> Iterator[str]:
     """The address of a RabbitMQ that speaks TLS only, and asks for a certificate."""
-    if scripts() is None:
-        pytest.skip("needs RabbitMQ: make rabbitmq")
     server = RabbitMQ(folder / "rabbitmq", PASSWORD, tls=certificates)
     try:
         server.start()

@@ -14,6 +14,7 @@ from typing import Any
 from pipelines.cards import read_card
 from pipelines.checkpoints import ensure
 from pipelines.manifest import SegmentManifest
+from pipelines.text.embedding_head import HEAD_FILE
 from workers.bench import plain_celery
 from workers.bench.contender import Pace
 from workers.bench.corpus import Corpus
@@ -25,7 +26,6 @@ from workers.stack.processes import Child
 from workers.stack.services import Services
 from workers.storage import Storage
 
-HEAD = "head.safetensors"
 ASK_EVERY_S = 0.25
 """Each result is asked for by itself, so that asking often would take the cores that are measured."""
 
@@ -38,7 +38,7 @@ def folders_of(config: Config) -> Mapping[str, str]:
         kind = name.partition(".")[0]
         found[kind] = str(ensure(card, config.models, fetch_s3=s3_fetcher(config.store)).folder)
         if kind == "text":
-            found["head"] = str(card.folder / HEAD)
+            found["head"] = str(card.folder / HEAD_FILE)
     return found
 
 
