@@ -14,6 +14,7 @@ from tests.segments import store_segment
 from workers import quarantine
 from workers.records import read_record, record_key_of, record_keys
 from workers.stack.services import Services
+from workers.status import read_status
 
 SEGMENTS = 60
 Kill = Callable[[Pool, Services], None]
@@ -63,6 +64,17 @@ def test_every_segment_ends_with_one_whole_record_when(kill: Kill, pool: Pool, s
     if kill is kill_state_store and pool.rabbitmq is None:
         pytest.skip("here the broker is the state store")
     survives(kill, pool, services, segments=SEGMENTS)
+
+
+@pytest.mark.timeout(200)
+def test_nothing_is_lost_in_a_worker_that_is_paused_and_then_dies(pool: Pool, services: Services) -> None:
+    wait_for(pool.ready, "the pool is ready", timeout_s=120)
+    wait_for(lambda: len(read_status(pool.config).workers or ()) == len(pool.workers), "all workers listen")
+    manifests = [store_segment(pool.storage, "paused", number, chat=[f"hello number {number}"]) for number in range(6)]
+    pool.workers[-1].send_signal(signal.SIGSTOP)
+    pool.send(manifests)
+    kill_worker(pool, services)
+    assert len(pool.records(manifests)) == len(manifests)
 
 
 def survives(kill: Kill, pool: Pool, services: Services, *, segments: int) -> None:

@@ -21,7 +21,7 @@ from workers.broker.dead import bury
 from workers.broker.declared import DEAD, lane_queues
 from workers.broker.queues import RabbitQueues, note_lane, open_queues, queues_of
 from workers.broker.settings import Broker, State
-from workers.broker.taking import LaneTaker
+from workers.broker.takers import RabbitTaker
 from workers.config import Config, ConfigError
 from workers.lanes import LANES
 from workers.publish import Publisher, PublishError
@@ -78,7 +78,7 @@ def test_messages_are_taken_in_the_order_of_the_lanes_and_no_more_than_there_is_
             publisher.send(MANIFEST, lane)  # type: ignore[arg-type]  # one of the three
     taken: list[str] = []
     with connect_rabbit(rabbit.broker) as connection:
-        taker = LaneTaker(
+        taker = RabbitTaker(
             connection,
             lane_queues(rabbit.broker),
             hub=SimpleNamespace(),

@@ -20,6 +20,10 @@ from workers.broker.settings import Broker, Tls, scheme_of
 HEARTBEAT_S = 20
 """RabbitMQ and its clients miss one another after two of these without a word."""
 
+VISIBILITY = "liverisk_visibility_timeout_s"
+"""The transport's option that says how long a message may be with a worker of Redis."""
+NEVER_S = 10 * 365 * 86_400
+
 RETRIES = {"max_retries": 3, "interval_start": 0.1, "interval_step": 0.3, "interval_max": 1.0}
 """Of connecting and sending, wherever somebody waits for it; a worker itself tries for ever."""
 
@@ -124,13 +128,9 @@ def _transport_options(broker: Broker) -> dict[str, Any]:
         # A message is sent when RabbitMQ says that it has it: on disk, in most replicas.
         return {"confirm_publish": True, "read_timeout": timeout_s, "write_timeout": timeout_s, **RETRIES}
     return {
-        # The shortest value among all who share a broker wins, so everybody has the same.
-        "visibility_timeout": broker.visibility_timeout_s,
-        # kombu looks for messages of dead workers every 100 s unless told otherwise.
-        "unacked_restore_interval": 1,
-        "unacked_restore_throttle": 1,
-        # Who dies while looking, or whose broker does, keeps the others from it this long; 300 s by default.
-        "unacked_mutex_expire": 10,
+        # kombu would bring messages back by the clock of whichever machine looks; `RedisTaker` does it by the server's.
+        "visibility_timeout": NEVER_S,
+        VISIBILITY: broker.visibility_timeout_s,
         "queue_order_strategy": "priority",
         "socket_timeout": timeout_s,
         "socket_connect_timeout": timeout_s,

@@ -12,6 +12,7 @@ from celery.exceptions import Reject
 from pydantic import JsonValue, SecretStr
 
 from workers.app import dropping, make_app, run_once, waited_s
+from workers.broker.connecting import VISIBILITY
 from workers.broker.settings import State, Tls
 from workers.config import Broker, Config, ConfigError
 from workers.lanes import CLASSIFY, CONCLUDE, LANES, REEXAMINE, message_in
@@ -80,7 +81,7 @@ def test_certificates_of_a_safe_address_are_always_checked(url: str, prefix: str
 
 def test_a_running_segment_is_not_delivered_again(settings: Config) -> None:
     conf = make_app(settings).conf
-    assert conf.broker_transport_options["visibility_timeout"] > conf.task_time_limit > conf.task_soft_time_limit
+    assert conf.broker_transport_options[VISIBILITY] > conf.task_time_limit > conf.task_soft_time_limit
 
 
 def test_the_task_has_the_name_that_clients_send(settings: Config) -> None:
