@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from celery.exceptions import Reject
+from celery.exceptions import Reject, SoftTimeLimitExceeded
 from pydantic import JsonValue, SecretStr
 
 from workers.app import dropping, make_app, run_once, waited_s
@@ -148,6 +148,21 @@ def test_what_is_away_puts_a_message_back_and_so_does_what_nobody_expected(monke
         with pytest.raises(Reject) as put_back:
             run_once(fails, "rescan")
         assert put_back.value.requeue
+
+
+def test_a_message_comes_back_although_its_time_limit_passes_while_it_waits_to_be_put_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def over(_: float) -> None:
+        raise SoftTimeLimitExceeded
+
+    def away() -> None:
+        raise StorageError("away")
+
+    monkeypatch.setattr("workers.app.time.sleep", over)
+    with pytest.raises(Reject) as put_back:
+        run_once(away, "live")
+    assert put_back.value.requeue
 
 
 def test_a_message_of_a_run_that_means_nothing_is_dropped() -> None:
