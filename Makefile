@@ -22,7 +22,7 @@ demo: install ## Watch the bundled livestream with everything embedded and print
 
 # Two processes, a file at a time: most of the time is spent waiting for servers, engines and timeouts.
 test: install ## Run every test; what needs a server starts a real one
-	@$(BIN)/pytest -q -n 2 --dist loadscope --ignore tests/integration/test_rabbitmq.py
+	@$(BIN)/pytest -q -n 2 --dist loadscope --durations 25 --ignore tests/integration/test_rabbitmq.py
 
 check: install ## Lint, format, types, import directions, settings, policies and model cards
 	@$(BIN)/ruff check

@@ -9,12 +9,13 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import hypothesis
 import pytest
 import redis
 from pydantic import SecretStr
+from xdist.scheduler import LoadScopeScheduling
 
 from pipelines.media import DecodeLimits
 from tests.rabbitmq import RabbitMQ
@@ -33,6 +34,30 @@ hypothesis.settings.load_profile("patient")
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 DATABASES = 512
 _database = itertools.count(1)
+
+
+SHARES_A_POOL = ("test_crashes", "test_pool", "test_connections", "test_sampling")
+TAKES_MINUTES = (*SHARES_A_POOL, "test_up", "test_demo", "test_rabbitmq_pool", "test_swap")
+
+
+class LongestFirst(LoadScopeScheduling):
+    """Deals out files of tests: first what takes minutes; what shares a pool to one process, which starts it once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        return "pool" if Path(file).stem in SHARES_A_POOL else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LongestFirst:
+    config.option.loadscopereorder = False
+    return LongestFirst(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(TAKES_MINUTES)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
 class WaitUntil(Protocol):
