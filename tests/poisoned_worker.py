@@ -50,5 +50,5 @@ def strange(manifest: SegmentManifest, settings: ExaminationSettings, bench: Ben
 
 
 if __name__ == "__main__":
-    classify.looked_at = strange
+    classify.looked_at = strange  # type: ignore[attr-defined]  # it is only used there
     main()

@@ -123,6 +123,7 @@ class Faults:
 
     def _befall(self, fault: Fault) -> None:
         verb, _, part = fault.kind.partition(" ")
+        undo: Callable[[], object] | None
         match verb, part:
             case "kill", "broker" | "store" | "state":
                 child = self._pool.server(part)

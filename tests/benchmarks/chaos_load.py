@@ -15,7 +15,7 @@ from celery import Celery
 
 from tests.benchmarks.chaos_pool import ChaosPool
 from tests.benchmarks.chaos_segments import Sent, kinds, made
-from workers.broker.connecting import AWAY, RETRIES, make_celery
+from workers.broker.connecting import AWAY, make_celery
 from workers.lanes import CLASSIFY, LANES, Lane
 from workers.publish import Publisher, PublishError
 from workers.storage import StorageError
@@ -118,8 +118,8 @@ class Load:
             _, _, sent, lane = self._due[0]
             try:
                 self._publish(sent, lane)
-            except (PublishError, AttributeError, *AWAY) as error:  # kombu's, of a channel whose connection is gone
-                self.refused[f"messages ({type(error).__name__})"] += 1
+            except (PublishError, *AWAY):
+                self.refused["messages"] += 1
                 self._disconnect()
                 return
             heapq.heappop(self._due)
@@ -132,11 +132,16 @@ class Load:
             return
         if self._stranger is None:
             self._stranger = make_celery("stranger", self._pool.config.broker)
-            self._stranger.conf.broker_transport_options |= RETRIES
-        self._stranger.send_task(CLASSIFY, args=[sent.message], queue=lane, ignore_result=True, retry_policy=RETRIES)
+        try:
+            with self._stranger.connection_for_write() as connection:
+                self._stranger.send_task(
+                    CLASSIFY, args=[sent.message], queue=lane, ignore_result=True, connection=connection, retry=False
+                )
+        except AttributeError:  # kombu's, when a connection breaks at the wrong moment
+            raise ConnectionResetError from None
 
     def _disconnect(self) -> None:
-        with suppress(AttributeError, *AWAY):
+        with suppress(*AWAY):
             if self._publisher is not None:
                 self._publisher.close()
             if self._stranger is not None:

@@ -116,7 +116,7 @@ class ChaosPool(Pool):
         return found
 
     def messages(self) -> dict[str, int]:
-        """What the broker still has, by where; nothing is left out but how the workers of now are reached."""
+        """What the broker still has, by where; replies to questions of somebody who is gone included."""
         if self.rabbitmq is not None:
             with open_queues(self.config) as queues:
                 found = {lane: queues.waiting(lane) for lane in LANES} | {DEAD: queues.put_aside()}
@@ -124,7 +124,8 @@ class ChaosPool(Pool):
         with connect(self.config) as client:
             found = {UNACKED: int(client.hlen(UNACKED)), f"{UNACKED}_index": int(client.zcard(f"{UNACKED}_index"))}
             for key in client.scan_iter(count=1000, _type="list"):
-                found[key.decode()] = int(client.llen(key))
+                if not key.startswith(b"liverisk:"):  # what is remembered is no message
+                    found[key.decode()] = int(client.llen(key))
         return {name: count for name, count in found.items() if count}
 
     def files(self) -> set[str]:

@@ -121,12 +121,12 @@ def _settled(pool: ChaosPool) -> bool:
 def report(outcome: Outcome) -> None:
     """The counts."""
     found, kinds = outcome.found, Counter(one.kind for one in outcome.sent.values())
-    starts = Counter(record.processing.attempt for record in found.records.values())
+    starts = Counter(f"by start {record.processing.attempt}" for record in found.records.values())
     say(f"segments   {len(outcome.sent)} sent in {outcome.messages} messages: {_told(kinds)}")
     say(f"           refused while something was away, and sent again: {_told(outcome.refused)}")
     say(f"faults     {outcome.faults.total()}: {_told(outcome.faults)}")
     say(f"workers    ended by themselves: {_told(outcome.ended)}")
-    say(f"records    {len(found.records)}; by the start that wrote it: {_told(starts)}")
+    say(f"records    {len(found.records)}: {_told(starts)}")
     say(f"           not examined, as it was not there to be: {_told(found.said)}")
     say(f"           not examined, although it was there: {_told(found.unexamined)}")
     say(f"quarantine {len(found.entries)}: {_told(found.reasons)}")
@@ -134,8 +134,8 @@ def report(outcome: Outcome) -> None:
     say(f"           {len(outcome.orphans)} orphan processes, {len(outcome.files)} files")
 
 
-def _told(counts: Mapping[object, int]) -> str:
-    return ", ".join(f"{number} {name}" for name, number in sorted(counts.items(), key=str)) or "none"
+def _told(counts: Counter[str]) -> str:
+    return ", ".join(f"{counts[name]} {name}" for name in sorted(counts)) or "none"
 
 
 def _options(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -21,7 +21,7 @@ def breakable() -> Iterator[ChaosPool]:
     with (
         place("chaos") as directory,
         Services(directory / "services") as services,
-        chaos_pool(services, directory / "pool", deadline_s=8) as pool,
+        chaos_pool(services, directory / "pool", deadline_s=12) as pool,
     ):
         yield pool
 
