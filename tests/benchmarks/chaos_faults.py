@@ -145,7 +145,9 @@ class Faults:
 
     def _killed(self, part: str, which: int) -> str:
         pids = {
-            "child": lambda: [child.pid for child in self._pool.forked(which % len(self._pool.workers))],
+            "child": lambda: [
+                one.pid for number in range(len(self._pool.workers)) for one in self._pool.forked(number)
+            ],
             "worker": lambda: [worker.pid for worker in self._pool.workers],
             "engine": self._pool.engines,
         }[part]()

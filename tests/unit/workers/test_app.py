@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import subprocess
 import sys
@@ -184,3 +185,16 @@ def test_arguments_that_name_no_segment_are_refused(arguments: list[JsonValue]) 
 def test_a_segment_may_be_named_by_keyword() -> None:
     call = segment_call(["run"], {"batch": 2, "index": 3})
     assert (call.run, call.batch, call.index) == ("run", 2, 3)
+
+
+def test_a_worker_that_is_killed_leaves_no_temporary_folder(tmp_path: Path) -> None:
+    program = (
+        "from billiard import Value\n"
+        "from workers.cli.worker import leave_no_folder\n"
+        "leave_no_folder()\n"
+        "counter = Value('i', 0)\n"
+        "import os, signal\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], env={**os.environ, "TMPDIR": str(tmp_path)}, check=False)
+    assert list(tmp_path.iterdir()) == []
