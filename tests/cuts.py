@@ -1,4 +1,4 @@
-"""A network that can be cut: what connects to it reaches a port of this machine until `cut` is called."""
+"""A network that can be cut: what connects to it reaches a port of this machine, unless it is told otherwise."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ class Wire:
         self.port = int(self._listening.getsockname()[1])
         self._ends: set[socket.socket] = set()
         self._lock = threading.Lock()
+        self._parted = False
+        self._passing = threading.Event()
+        self._passing.set()
         threading.Thread(target=self._accept, name="wire", daemon=True).start()
 
     def cut(self) -> int:
@@ -29,8 +32,25 @@ class Wire:
                 end.shutdown(socket.SHUT_RDWR)
         return len(ends) // 2
 
+    def part(self) -> int:
+        """Breaks every connection, and each new one at once, until `join`; how many there were."""
+        self._parted = True
+        return self.cut()
+
+    def hush(self) -> int:
+        """Passes nothing on and tells nobody, until `join`, as a network does that loses packets; on how many."""
+        self._passing.clear()
+        with self._lock:
+            return len(self._ends) // 2
+
+    def join(self) -> None:
+        """Passes everything on again, what waited included."""
+        self._parted = False
+        self._passing.set()
+
     def close(self) -> None:
         self._listening.close()
+        self.join()
         self.cut()
 
     def _accept(self) -> None:
@@ -46,12 +66,15 @@ class Wire:
                 continue
             with self._lock:
                 self._ends |= {near, far}
+            if self._parted:
+                self.cut()
             for source, sink in ((near, far), (far, near)):
                 threading.Thread(target=self._pass_on, args=(source, sink), daemon=True).start()
 
     def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
         with suppress(OSError):
             while data := source.recv(CHUNK):
+                self._passing.wait()
                 sink.sendall(data)
         for end in (source, sink):
             with suppress(OSError):

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import redis
 from celery import Celery
+from celery.exceptions import SoftTimeLimitExceeded
 from celery.signals import setup_logging, worker_process_init
 from pydantic import JsonValue
 
@@ -212,12 +213,20 @@ def run_once(
     except PUT_BACK as error:
         said = logging.DEBUG if isinstance(error, StoreStillAway) else logging.WARNING  # that was said when it began
         logger.log(said, "segment put back lane=%s error=%s", lane, type(error).__name__)
-        time.sleep(random.uniform(*PAUSE_S))  # noqa: S311  # spreads retries, guards nothing
-        again(error, lane)
-        return "put_back"
+        return _later(error, lane, again)
     except Exception as error:  # noqa: BLE001  # whatever it was, the message must come back
         # The traceback's lines are ours; the message could quote content, so only the class is logged.
         logger.error("segment failed lane=%s error=%s at=%s", lane, type(error).__name__, raised_at(error))
+        return _later(error, lane, again)
+
+
+def _later(error: Exception, lane: Lane, again: Callable[[Exception, Lane], None]) -> str:
+    """Puts the message back after a pause. The soft time limit may pass meanwhile: a task that ends with that is
+    acknowledged, and its segment would be lost.
+    """
+    try:
         time.sleep(random.uniform(*PAUSE_S))  # noqa: S311  # spreads retries, guards nothing
         again(error, lane)
-        return "put_back"
+    except SoftTimeLimitExceeded as late:
+        put_back_same(late, lane)
+    return "put_back"

@@ -69,20 +69,28 @@ class Publisher:
 
     def _send(self, task: str, arguments: list[JsonValue], task_id: str, lane: Lane, headers: Headers) -> None:
         try:
-            self._app.send_task(
-                task,
-                args=arguments,
-                task_id=task_id,
-                queue=lane,
-                headers={"queued_at": round(time.time(), 3), **headers},
-                ignore_result=True,
-                retry=True,
-                retry_policy=RETRIES,
-                # Celery would put the manifest's text, chat included, into a header that monitors show.
-                argsrepr=f"({task_id!r},)",
-            )
+            try:
+                self._put(task, arguments, task_id, lane, headers)
+            except AttributeError:  # kombu, when a connection breaks just as it is renewed; what it renews next works
+                self._put(task, arguments, task_id, lane, headers)
+        except AttributeError:
+            raise self._silent(ConnectionResetError()) from None
         except AWAY as error:
             raise self._silent(error) from None
+
+    def _put(self, task: str, arguments: list[JsonValue], task_id: str, lane: Lane, headers: Headers) -> None:
+        self._app.send_task(
+            task,
+            args=arguments,
+            task_id=task_id,
+            queue=lane,
+            headers={"queued_at": round(time.time(), 3), **headers},
+            ignore_result=True,
+            retry=True,
+            retry_policy=RETRIES,
+            # Celery would put the manifest's text, chat included, into a header that monitors show.
+            argsrepr=f"({task_id!r},)",
+        )
 
     def close(self) -> None:
         self._app.close()

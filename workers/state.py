@@ -7,11 +7,13 @@ segment that comes twice, late or out of order leaves it as it should be.
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping
 from datetime import datetime
 
 import redis
 from redis.backoff import ExponentialBackoff
+from redis.client import Pipeline
 from redis.retry import Retry
 
 from workers.broker.connecting import redis_client
@@ -42,6 +44,8 @@ class StreamState:
     def __init__(self, client: redis.Redis, ttl_s: int) -> None:
         self._client = client
         self._ttl_s = ttl_s
+        self._last: tuple[str, str] | None = None
+        self._excused: list[tuple[str, str]] = []
 
     def history(self, stream_id: str, run: str) -> Mapping[float, Mapping[str, float]]:
         """Segment start in epoch seconds -> policy -> probability of that segment alone."""
@@ -86,11 +90,23 @@ class StreamState:
             self._client.delete(heard)
 
     def start_attempt(self, segment: str) -> int:
-        """Counts a start before the risky work; the count so far, this one included."""
-        with self._client.pipeline() as pipe:
-            pipe.incr(f"liverisk:attempts:{segment}")
-            pipe.expire(f"liverisk:attempts:{segment}", ATTEMPT_TTL_S)
-            return int(pipe.execute()[0])
+        """Counts a start before the risky work; the count so far, this one included.
+
+        Starts have names, so that one that is told again, as its answer was lost, counts once.
+        """
+        self._last = segment, uuid.uuid4().hex
+        try:
+            with self._client.pipeline() as pipe:
+                self._take_back(pipe)
+                pipe.sadd(_starts_key(segment), self._last[1])
+                pipe.expire(_starts_key(segment), ATTEMPT_TTL_S)
+                pipe.scard(_starts_key(segment))
+                starts = int(pipe.execute()[-1])
+        except redis.RedisError:  # it may have been counted all the same
+            self._excused.append(self._last)
+            raise
+        self._excused.clear()
+        return starts
 
     def note_running(self, segment: str, limit_s: int) -> None:
         """Somebody works on it; forgotten when its time limit has passed, whatever became of it."""
@@ -100,11 +116,22 @@ class StreamState:
         return bool(self._client.exists(f"liverisk:running:{segment}"))
 
     def excuse_attempt(self, segment: str) -> None:
-        """Takes a start back: what stopped it was not the segment's fault."""
+        """Takes our last start of it back: what stopped it was not the segment's fault.
+
+        Where that was the state store, and still is, this raises; the start is taken back when the next is counted.
+        """
+        if self._last is None or self._last[0] != segment:
+            return
+        self._excused.append(self._last)
+        self._last = None
         with self._client.pipeline() as pipe:
-            pipe.decr(f"liverisk:attempts:{segment}")
-            pipe.expire(f"liverisk:attempts:{segment}", ATTEMPT_TTL_S)
+            self._take_back(pipe)
             pipe.execute()
+        self._excused.clear()
+
+    def _take_back(self, pipe: Pipeline) -> None:
+        for segment, start in self._excused:
+            pipe.srem(_starts_key(segment), start)
 
     def note_failure(self, segment: str, failure: str) -> None:
         """Keeps an error class and its place for whoever asks why the segment was put aside."""
@@ -116,7 +143,11 @@ class StreamState:
         return value.decode() if isinstance(value, bytes) else None
 
     def forget_attempts(self, segment: str) -> None:
-        self._client.delete(*(f"liverisk:{kind}:{segment}" for kind in ("attempts", "failure", "running")))
+        self._client.delete(*(f"liverisk:{kind}:{segment}" for kind in ("starts", "failure", "running")))
+
+
+def _starts_key(segment: str) -> str:
+    return f"liverisk:starts:{segment}"
 
 
 def _history_key(stream_id: str, run: str) -> str:

@@ -11,14 +11,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 import pytest
 import yaml
-from pydantic import SecretStr
+from pydantic import JsonValue, SecretStr
 
 from pipelines.manifest import SegmentManifest
 from pipelines.record import Record
@@ -42,7 +42,7 @@ from workers.status import read_status
 from workers.storage import Storage
 
 BROKER = os.environ.get("LIVERISK_TEST_BROKER", "valkey")
-SETTINGS = {
+SETTINGS: Mapping[str, JsonValue] = {
     # Crash recovery takes as long as a message stays invisible; short, so that tests of it are.
     "broker": {"visibility_timeout_s": 40},
     "worker": {"deadline_s": 20, "soft_time_limit_s": 30, "time_limit_s": 35, "max_attempts": 8},
@@ -52,22 +52,30 @@ SETTINGS = {
 class Pool:
     """Starts workers as a deployment would, and finds their processes."""
 
-    def __init__(self, services: Services, directory: Path, rabbitmq: RabbitMQ | None = None) -> None:
+    program = "workers"
+
+    def __init__(
+        self,
+        services: Services,
+        directory: Path,
+        rabbitmq: RabbitMQ | None = None,
+        settings: Mapping[str, JsonValue] = SETTINGS,
+    ) -> None:
         """Its broker is Valkey unless there is a `rabbitmq`; it is reached by a wire that can be cut."""
         self._services, self.rabbitmq = services, rabbitmq
         self.wire = Wire(services.valkey.port if rabbitmq is None else rabbitmq.port)
-        settings = directory / "liverisk.yaml"
+        file = directory / "liverisk.yaml"
         self.lexicons = directory / "lexicons"
         self.lexicons.mkdir()
-        for file in LEXICONS_DIRECTORY.glob("scam.*"):
-            shutil.copy(file, self.lexicons)
-        settings.write_text(yaml.safe_dump({**SETTINGS, "lexicons_directory": str(self.lexicons)}))
+        for lexicon in LEXICONS_DIRECTORY.glob("scam.*"):
+            shutil.copy(lexicon, self.lexicons)
+        file.write_text(yaml.safe_dump({**settings, "lexicons_directory": str(self.lexicons)}))
         base = services.config(
-            load_config(settings, environment={}),
+            load_config(file, environment={}),
             bucket="pool-under-test" if rabbitmq is None else "rabbitmq-pool-under-test",
         )
         self.config: Config = base.model_copy(update={"state_directory": directory, **self._places(base)})
-        self.environment = {**os.environ, **environment_of(self.config), "LIVERISK_CONFIG": str(settings)}
+        self.environment = {**os.environ, **environment_of(self.config), "LIVERISK_CONFIG": str(file)}
         self.directory = directory
         self.workers: list[subprocess.Popen[bytes]] = []
         self.storage = Storage(self.config.store)
@@ -103,16 +111,19 @@ class Pool:
             self._services.valkey.start()
 
     def start_worker(self, *, children: int = 4) -> subprocess.Popen[bytes]:
-        with (self.directory / f"worker-{len(self.workers)}.log").open("ab") as log:
-            worker = subprocess.Popen(
-                [sys.executable, "-m", "workers", "worker", f"--concurrency={children}"],
+        self.workers.append(worker := self.started_worker(len(self.workers), children))
+        return worker
+
+    def started_worker(self, number: int, children: int) -> subprocess.Popen[bytes]:
+        """One more worker process, which is not yet the pool's; its log goes on where one of this number wrote."""
+        with (self.directory / f"worker-{number}.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", self.program, "worker", f"--concurrency={children}"],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
-        self.workers.append(worker)
-        return worker
 
     def run(self, *arguments: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
         """A `liverisk` command in this deployment."""

@@ -2,17 +2,21 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
 import redis
 from pydantic import SecretStr
 
+from tests.cuts import Wire
 from tests.lanes import messages, queued
 from tests.segments import CHAT_ONLY as MANIFEST
 from workers.config import Config
 from workers.publish import Publisher, PublishError
+from workers.stack.services import Services
 
 
 def at(config: Config, url: str) -> Config:
@@ -50,6 +54,23 @@ def test_a_dead_broker_is_one_line_without_its_password(config: Config) -> None:
                 attempt()
             assert "hidden" not in str(refused.value)
             assert "\n" not in str(refused.value)
+
+
+def test_connections_that_break_while_it_sends_are_at_worst_a_broker_that_takes_no_messages(
+    config: Config, services: Services
+) -> None:
+    wire = Wire(services.valkey.port)
+    assert config.broker.url is not None
+    wired = config.broker.url.get_secret_value().replace(f":{services.valkey.port}/", f":{wire.port}/")
+    with Publisher(at(config, wired)) as publisher:
+        for number in range(40):
+            cutting = threading.Timer(number % 8 / 200, wire.cut)
+            cutting.start()
+            with suppress(PublishError):
+                publisher.send(MANIFEST)
+            cutting.join()
+        publisher.send(MANIFEST)
+    wire.close()
 
 
 def test_a_wrong_password_is_one_line(config: Config) -> None:

@@ -124,7 +124,7 @@ def test_a_segment_delivered_twice_asks_the_models_once(bench: Bench, runs: Runs
     with engines.serving(bench.config, lambda: engines.engine(slots())):
         assert reexamine_segment(RUN, 1, 0, bench, runs) == "examined"
     assert reexamine_segment(RUN, 1, 0, bench, runs) == "known"  # no engine is left: what is known needs none
-    assert bench.redis.keys("liverisk:attempts:*") == []
+    assert bench.redis.keys("liverisk:starts:*") == []
 
 
 def test_a_batch_is_not_concluded_before_all_its_segments_were_examined(
@@ -322,7 +322,7 @@ def test_a_message_of_a_paused_run_asks_nothing(
     assert reexamine_segment(RUN, 1, 0, bench, runs) == "held"
     feeder.tick()
     assert work(bench, runs) == 0
-    assert bench.redis.keys("liverisk:attempts:*") == []
+    assert bench.redis.keys("liverisk:starts:*") == []
 
 
 def test_runs_share_the_window_of_their_lane_and_the_first_is_fed_first(

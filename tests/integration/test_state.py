@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import redis
+from pydantic import SecretStr
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
+from tests.cuts import Wire
+from workers.broker.connecting import redis_client
+from workers.config import Config
+from workers.stack.services import Services
 from workers.state import HISTORY_KEPT, StreamState
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+PATIENCE_S = 0.2
+
+
+@pytest.fixture
+def wire(services: Services) -> Iterator[Wire]:
+    opened = Wire(services.valkey.port)
+    yield opened
+    opened.close()
+
+
+def through(wire: Wire, config: Config) -> redis.Redis:
+    """A client that reaches the test's own database by the wire, and tries four times."""
+    assert config.broker.url is not None
+    head, _, database = config.broker.url.get_secret_value().rpartition("/")
+    url = SecretStr(f"{head.rpartition(':')[0]}:{wire.port}/{database}")
+    return redis_client(url, config.broker.tls, timeout_s=PATIENCE_S, retry=Retry(NoBackoff(), 3))
 
 
 @pytest.fixture
@@ -48,6 +73,29 @@ def test_attempts_count_starts_and_forgive_what_was_not_the_segments_fault(state
     state.excuse_attempt("a/b/live")
     assert state.start_attempt("a/b/live") == 3
     state.forget_attempts("a/b/live")
+    assert state.start_attempt("a/b/live") == 1
+
+
+def test_a_start_whose_answer_was_lost_counts_once(state: StreamState, wire: Wire, config: Config) -> None:
+    with through(wire, config) as client:
+        client.ping()
+        wire.hush()
+        threading.Timer(2.5 * PATIENCE_S, wire.join).start()
+        assert StreamState(client, ttl_s=600).start_attempt("a/b/live") == 1
+    assert state.start_attempt("a/b/live") == 2
+
+
+def test_a_start_that_could_not_be_taken_back_is_when_the_next_one_is_counted(
+    state: StreamState, wire: Wire, config: Config
+) -> None:
+    with through(wire, config) as client:
+        interrupted = StreamState(client, ttl_s=600)
+        assert interrupted.start_attempt("a/b/live") == 1
+        wire.part()
+        with pytest.raises(redis.RedisError):
+            interrupted.excuse_attempt("a/b/live")
+        wire.join()
+        assert interrupted.start_attempt("c/d/live") == 1
     assert state.start_attempt("a/b/live") == 1
 
 

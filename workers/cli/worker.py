@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,11 +56,17 @@ def worker(chosen: Path | None, concurrency: int | None, lanes: str | None, log_
         raise CommandError(str(error)) from None
     if LANES[0] not in serve:
         _give_way()
+    leave_no_folder()
     children = concurrency or settings.worker.concurrency
     options = [f"--queues={','.join(serve)}", f"--concurrency={children}", f"--hostname=liverisk-{os.getpid()}@%h"]
     alone = ["--pool=prefork", "--without-gossip", "--without-mingle"]
     app.worker_main(["worker", *options, f"--loglevel={log_level}", *alone])
     sys.exit(app.liverisk_exit_code)  # Celery itself ends with 0 whatever happened
+
+
+def leave_no_folder() -> None:
+    """Celery's pool counts in a nameless file of a folder made for it, which a worker that is killed would leave."""
+    multiprocessing.current_process()._config["tempdir"] = tempfile.gettempdir()  # type: ignore[attr-defined]
 
 
 def _note_start(settings: Config, storage: Storage, policies: Policies, lanes: Sequence[str]) -> None:

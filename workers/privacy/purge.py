@@ -28,7 +28,7 @@ from workers.storage import ObjectMissing, Storage
 from workers.verdicts.tables import replace_rows
 
 OF_STREAM = ("history:*:{0}", "language:{0}", "language:{0}:*", "reviewed:{0}:*")
-OF_SEGMENTS = ("attempts:{0}/*", "failure:{0}/*", "running:{0}/*")
+OF_SEGMENTS = ("starts:{0}/*", "failure:{0}/*", "running:{0}/*")
 """What the broker's store remembers of a stream, below `liverisk:`."""
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from celery.exceptions import Reject
+from celery.exceptions import Reject, SoftTimeLimitExceeded
 from pydantic import JsonValue, SecretStr
 
 from workers.app import dropping, make_app, run_once, waited_s
@@ -150,6 +151,21 @@ def test_what_is_away_puts_a_message_back_and_so_does_what_nobody_expected(monke
         assert put_back.value.requeue
 
 
+def test_a_message_comes_back_although_its_time_limit_passes_while_it_waits_to_be_put_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def over(_: float) -> None:
+        raise SoftTimeLimitExceeded
+
+    def away() -> None:
+        raise StorageError("away")
+
+    monkeypatch.setattr("workers.app.time.sleep", over)
+    with pytest.raises(Reject) as put_back:
+        run_once(away, "live")
+    assert put_back.value.requeue
+
+
 def test_a_message_of_a_run_that_means_nothing_is_dropped() -> None:
     def unknown() -> None:
         raise NoSuchRun("no run rescan-z")
@@ -169,3 +185,16 @@ def test_arguments_that_name_no_segment_are_refused(arguments: list[JsonValue]) 
 def test_a_segment_may_be_named_by_keyword() -> None:
     call = segment_call(["run"], {"batch": 2, "index": 3})
     assert (call.run, call.batch, call.index) == ("run", 2, 3)
+
+
+def test_a_worker_that_is_killed_leaves_no_temporary_folder(tmp_path: Path) -> None:
+    program = (
+        "from billiard import Value\n"
+        "from workers.cli.worker import leave_no_folder\n"
+        "leave_no_folder()\n"
+        "counter = Value('i', 0)\n"
+        "import os, signal\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], env={**os.environ, "TMPDIR": str(tmp_path)}, check=False)
+    assert list(tmp_path.iterdir()) == []
