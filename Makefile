@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install rabbitmq demo test check latency memory prove-brokers prove-lanes prove-rescan prove-quality prove-swap prove-hostile bench prove-scaling hooks clean
+.PHONY: help install rabbitmq demo test check latency memory prove-brokers prove-lanes prove-rescan prove-quality prove-swap prove-hostile prove-soak bench prove-scaling hooks clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -63,6 +63,9 @@ rabbitmq: ## Unpack RabbitMQ for the tests into .venv, if apt has it; `install` 
 
 prove-hostile: install ## Show what hostile media get, how long they take and what of memory (two minutes)
 	@$(BIN)/python -m tests.benchmarks.prove_hostile
+
+prove-soak: install ## Show that a pool under steady load stays as it is; SOAK holds more options (an hour)
+	@$(BIN)/python -m tests.benchmarks.prove_soak $(SOAK)
 
 prove-scaling: install ## Show whether the simulation of docs/scaling.md tells what a real pool does (ten minutes)
 	@$(BIN)/python -m tests.benchmarks.prove_scaling
