@@ -41,6 +41,7 @@ from workers.runs.messages import MessageError, batch_call, segment_call
 from workers.runs.reexamination import PUT_BACK, reexamine_segment
 from workers.runs.reviews import RequestError, review_asked
 from workers.runs.store import RunError, Runs
+from workers.store_watch import StoreStillAway
 
 logger = logging.getLogger(__name__)
 
@@ -149,7 +150,8 @@ def _delivered(
     def noted() -> object:
         if config.broker.is_rabbit:
             _note_taken(app, opened().redis, lane)
-        return work(lane)
+        with opened().watch.watched():
+            return work(lane)
 
     again = partial(put_back, app, config.broker)
     Tally(lambda: opened().redis, task, lane).count(lambda: run_once(noted, lane, again))
@@ -213,7 +215,8 @@ def run_once(
     try:
         return work()
     except PUT_BACK as error:
-        logger.warning("segment put back lane=%s error=%s", lane, type(error).__name__)
+        said = logging.DEBUG if isinstance(error, StoreStillAway) else logging.WARNING  # that was said when it began
+        logger.log(said, "segment put back lane=%s error=%s", lane, type(error).__name__)
         time.sleep(random.uniform(*PAUSE_S))  # noqa: S311  # spreads retries, guards nothing
         again(error, lane)
         return "put_back"

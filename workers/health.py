@@ -2,7 +2,8 @@
 
 `python -m workers.health engine|worker|feeder` ends with 0, or with 1 and one line that says what is wrong. Asks
 only, changes nothing; the whole pool's state is the business of `liverisk status`. To answer is not enough: a worker
-that leaves messages lie while it has nothing to do, or whose child outlives its time limit, is not well.
+that leaves messages lie while it has nothing to do, or whose child outlives its time limit, is not well. It is a
+question of readiness: a store that is full makes workers unready, and starting them again would not make room.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from workers.engine.errors import EngineUnavailable
 from workers.lanes import CONCLUDE, LANES, REEXAMINE, Lane
 from workers.runs.lease import FEEDER_KEY
 from workers.state import connect
+from workers.store_watch import store_troubles
 
 REPLY_S = 5.0
 LIMIT_PASSED_S = 30.0
@@ -113,16 +115,25 @@ def _late(serves: set[str], config: Config) -> tuple[Lane, float] | None:
     return None
 
 
+def store_problem(config: Config, *, host: str | None = None) -> str | None:
+    """What this host's workers lately could not do with the store; null when they could. The store is not asked."""
+    with connect(config) as client:
+        try:
+            problem = store_troubles(client).get(host or platform.node())
+        except redis.RedisError as error:
+            return f"the state store could not be asked: {type(error).__name__}"
+    return problem and f"the store does not work: {problem}"
+
+
 @click.command()
 @click.argument("role", type=click.Choice(["engine", "worker", "feeder"]))
 def main(role: Literal["engine", "worker", "feeder"]) -> None:
     """End with 0 if this host's ROLE is well."""
     try:
         config = load_config()
-        if role == "feeder":
-            problem = feeder_problem(config)
-        else:
-            problem = engine_problem(config) or (worker_problem(config) if role == "worker" else None)
+        problem = feeder_problem(config) if role == "feeder" else engine_problem(config)
+        if role == "worker":
+            problem = problem or worker_problem(config) or store_problem(config)
     except ConfigError as error:
         problem = str(error)
     if problem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr
@@ -13,6 +14,7 @@ class Engine(Strict):
     start: Literal["worker", "external"] = Field(default="worker", description="who starts it")
     address: str | None = Field(default=None, description="socket path or host:port; null: in the state directory")
     key: SecretStr | None = Field(default=None, description="shared by workers and an engine at host:port")
+    key_file: Path | None = None
     device: str = Field(default="auto", description="auto, cpu or cuda:N")
     linger_s: float = Field(default=15, gt=0, description="ends this long after its last worker died")
     start_timeout_s: float = Field(default=600, gt=0, description="the first start builds or fetches checkpoints")
