@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install rabbitmq demo test check latency memory prove-brokers prove-lanes prove-rescan prove-quality prove-swap prove-hostile prove-chaos bench prove-scaling audit hooks clean
+.PHONY: help install rabbitmq demo test check latency memory prove-brokers prove-lanes prove-rescan prove-quality prove-swap prove-hostile prove-chaos prove-soak bench prove-scaling audit hooks clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -67,6 +67,9 @@ prove-hostile: install ## Show what hostile media get, how long they take and wh
 
 prove-chaos: install ## Break a pool under load and count what became of every segment; CHAOS holds options (half an hour)
 	@$(BIN)/python -m tests.benchmarks.prove_chaos $(CHAOS)
+
+prove-soak: install ## Show that a pool under steady load stays as it is; SOAK holds more options (an hour)
+	@$(BIN)/python -m tests.benchmarks.prove_soak $(SOAK)
 
 prove-scaling: install ## Show whether the simulation of docs/scaling.md tells what a real pool does (ten minutes)
 	@$(BIN)/python -m tests.benchmarks.prove_scaling

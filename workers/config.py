@@ -24,6 +24,7 @@ from pipelines.text.lexicon_file import LEXICONS_DIRECTORY
 from workers.broker.settings import Broker as Broker
 from workers.broker.settings import State as State
 from workers.broker.settings import Tls, check_together
+from workers.engine.settings import Engine as Engine
 from workers.lanes import LANES, Lane
 from workers.layers import ENVIRONMENT_PREFIX as ENVIRONMENT_PREFIX
 from workers.layers import ConfigError as ConfigError
@@ -78,20 +79,6 @@ class Slot(Filling):
         return {"checkpoint": self.checkpoint} | heavier
 
 
-class Engine(Strict):
-    start: Literal["worker", "external"] = Field(default="worker", description="who starts it")
-    address: str | None = Field(default=None, description="socket path or host:port; null: in the state directory")
-    key: SecretStr | None = Field(default=None, description="shared by workers and an engine at host:port")
-    key_file: Path | None = None
-    device: str = Field(default="auto", description="auto, cpu or cuda:N")
-    linger_s: float = Field(default=15, gt=0, description="ends this long after its last worker died")
-    start_timeout_s: float = Field(default=600, gt=0, description="the first start builds or fetches checkpoints")
-    stuck_s: float = Field(default=120, gt=0, description="a batch that runs longer hangs: the engine is replaced")
-    memory_limit_mb: int | None = Field(default=None, ge=1, description="null: the container's, or the machine's")
-    bulk_share: float = Field(default=0.1, ge=0, le=1, description="of the time under live load, owed to bulk")
-    bulk_batch_ms: float = Field(default=100, gt=0, description="a bulk batch on a CPU is cut to about this long")
-
-
 class Worker(Strict):
     concurrency: int = Field(default=2, ge=1, le=512)
     prefetch: int = Field(default=1, ge=1, description="messages that a child holds; only 1 keeps the lanes' order")
@@ -100,6 +87,8 @@ class Worker(Strict):
     soft_time_limit_s: int = Field(default=45, ge=1)
     time_limit_s: int = Field(default=55, ge=2)
     max_attempts: int = Field(default=4, ge=1, description="starts without an outcome before it counts as crashing")
+    memory_limit_mb: int | None = Field(default=1024, ge=128, description="a child that took more is replaced")
+    stuck_s: float = Field(default=120, ge=1, description="a worker whose main loop stood still for so long ends")
 
     @model_validator(mode="after")
     def _limits_rise(self) -> Self:
@@ -156,6 +145,13 @@ class Runs(Strict):
 
     window: int = Field(default=16, ge=1, le=4096, description="messages of one run in the lane at a time, at most")
     start_feeder: Literal["worker", "external"] = Field(default="worker", description="who starts it")
+    stuck_s: float = Field(default=1800, ge=1, description="a feeder that is at one run for longer hangs, and ends")
+
+
+class Log(Strict):
+    """Of workers, engines, feeders and samplers."""
+
+    format: Literal["text", "json"] = Field(default="text", description="json: one object a line")
 
 
 class Registry(Strict):
@@ -181,6 +177,7 @@ class Config(Strict):
     review: Review = Review()
     runs: Runs = Runs()
     registry: Registry = Registry()
+    log: Log = Log()
     privacy: Privacy = Privacy()
     retention: Retention = Retention()
     state_directory: Path = Path(".liverisk")
