@@ -147,8 +147,9 @@ def report(samples: Sequence[Sample]) -> Iterator[str]:
                 continue
             say(_line(name, seen))
             bar = max(MEMORY_MB, MEMORY_SHARE * seen.first) if what == "memory_mb" else MORE
-            if kind in OURS and what != "started" and seen.growth > bar:
-                yield f"{name} grew by {seen.growth:.1f}, more than {bar:.1f}"
+            grown = seen.growth if what == "memory_mb" else seen.kept
+            if kind in OURS and what != "started" and grown > bar:
+                yield f"{name} grew by {grown:.1f}, more than {bar:.1f}"
             if kind in ("worker", "engine", "feeder") and what == "started" and seen.growth > 0:
                 yield f"{kind}: one was replaced"
 

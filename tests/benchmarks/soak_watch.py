@@ -197,12 +197,16 @@ def _held(kind: str, processes: Sequence[psutil.Process], pool: LocalPool) -> Va
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """How one value went: medians of the first and the last third, the slope of all, and the most."""
+    """How one value went: medians of the first and the last third, the slope of all, and the most.
+
+    `kept` is by how much the least of the last third exceeds that of the first, without what comes and goes with work.
+    """
 
     first: float
     last: float
     per_hour: float
     most: float
+    kept: float
 
     @property
     def growth(self) -> float:
@@ -217,7 +221,13 @@ def course(samples: Sequence[Sample], name: str, otherwise: float | None = None)
         return None
     third = len(points) // 3
     values = [value for _, value in points]
-    return Course(median(values[:third]), median(values[-third:]), 3600 * _slope(points), max(values))
+    return Course(
+        median(values[:third]),
+        median(values[-third:]),
+        3600 * _slope(points),
+        max(values),
+        min(values[-third:]) - min(values[:third]),
+    )
 
 
 def _slope(points: Sequence[tuple[float, float]]) -> float:
