@@ -41,7 +41,7 @@ SHARES_A_POOL = ("test_crashes", "test_pool", "test_connections", "test_sampling
 TAKES_MINUTES = (*SHARES_A_POOL, "test_up", "test_demo", "test_rabbitmq_pool", "test_swap")
 
 
-class LongestFirst(LoadScopeScheduling):
+class LongestFirst(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
     """Deals out files of tests: first what takes minutes; what shares a pool to one process, which starts it once."""
 
     def _split_scope(self, nodeid: str) -> str:
