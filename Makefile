@@ -3,12 +3,13 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install rabbitmq demo test check latency memory prove-brokers prove-lanes prove-rescan prove-quality prove-swap prove-hostile prove-chaos bench prove-scaling hooks clean
+.PHONY: help install rabbitmq demo test check latency memory prove-brokers prove-lanes prove-rescan prove-quality prove-swap prove-hostile prove-chaos prove-soak bench prove-scaling audit hooks clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RABBITMQ := $(VENV)/.rabbitmq
+AUDIT := $(VENV)/audit
 # Candidates in order; the first that is 3.11 to 3.13 makes the environment. Override: make PYTHON=python3.12 install
 PYTHON := python3 python3.13 python3.12 python3.11
 
@@ -67,8 +68,14 @@ prove-hostile: install ## Show what hostile media get, how long they take and wh
 prove-chaos: install ## Break a pool under load and count what became of every segment; CHAOS holds options (half an hour)
 	@$(BIN)/python -m tests.benchmarks.prove_chaos $(CHAOS)
 
+prove-soak: install ## Show that a pool under steady load stays as it is; SOAK holds more options (an hour)
+	@$(BIN)/python -m tests.benchmarks.prove_soak $(SOAK)
+
 prove-scaling: install ## Show whether the simulation of docs/scaling.md tells what a real pool does (ten minutes)
 	@$(BIN)/python -m tests.benchmarks.prove_scaling
+
+audit: install $(AUDIT)/.installed ## Licences, known vulnerabilities and an SBOM of what is installed; asks PyPI
+	@$(BIN)/python -m tests.supply_chain --tools $(AUDIT)/bin
 
 hooks: install ## Run the quick checks before every commit
 	@$(BIN)/pre-commit install
@@ -81,6 +88,13 @@ clean: ## Remove .venv, build output and caches; .liverisk, where streams and ve
 $(STAMP): pyproject.toml constraints.txt | $(BIN)/pip
 	@echo "installing into $(VENV): some minutes the first time"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[embedded,training,dev]"
+	@touch $@
+
+# Apart from .venv's packages, so that the tools are no part of what they report.
+$(AUDIT)/.installed: pyproject.toml constraints.txt | $(STAMP)
+	@$(BIN)/python -m venv --clear $(AUDIT)
+	@$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $$($(BIN)/python -c \
+		"import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['audit'])")
 	@touch $@
 
 $(RABBITMQ): tests/install_rabbitmq.sh | $(STAMP)

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from xdist.scheduler import LoadScopeScheduling
 
 from pipelines.media import DecodeLimits
+from tests.gateways import Gateway
 from tests.rabbitmq import RabbitMQ
 from workers.config import Config, load_config
 from workers.decoder.contained import Contained
@@ -40,7 +41,7 @@ SHARES_A_POOL = ("test_crashes", "test_pool", "test_connections", "test_sampling
 TAKES_MINUTES = (*SHARES_A_POOL, "test_up", "test_demo", "test_rabbitmq_pool", "test_swap")
 
 
-class LongestFirst(LoadScopeScheduling):
+class LongestFirst(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
     """Deals out files of tests: first what takes minutes; what shares a pool to one process, which starts it once."""
 
     def _split_scope(self, nodeid: str) -> str:
@@ -141,6 +142,15 @@ def storage(config: Config) -> Iterator[Storage]:
     opened.make_bucket()
     yield opened
     opened._client.delete_bucket(Bucket=opened.bucket)
+
+
+@pytest.fixture
+def gateway(config: Config, storage: Storage) -> Iterator[Gateway]:
+    """A way to the test's store on which things go wrong by rule."""
+    assert config.store.endpoint_url is not None
+    opened = Gateway(config.store.endpoint_url)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from celery.signals import setup_logging, worker_process_init
 from pydantic import JsonValue
 
 from workers import quarantine
+from workers.broker.clock import BrokerClock
 from workers.broker.connecting import make_celery
 from workers.broker.putting_back import put_back, put_back_same
 from workers.broker.queues import note_lane
@@ -32,6 +33,7 @@ from workers.lanes import CLASSIFY, CONCLUDE, LANES, REEXAMINE, REVIEW, Lane, me
 from workers.lexicon_step import LexiconStep
 from workers.lexicons import Lexicons
 from workers.logs import raised_at
+from workers.loop_step import LoopStep
 from workers.metrics.counting import Tally, count_quarantined
 from workers.parenthood import end_with_parent
 from workers.runs.bootstep import FeederStep
@@ -40,6 +42,7 @@ from workers.runs.messages import MessageError, batch_call, segment_call
 from workers.runs.reexamination import PUT_BACK, reexamine_segment
 from workers.runs.reviews import RequestError, review_asked
 from workers.runs.store import RunError, Runs
+from workers.store_watch import StoreStillAway
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +72,7 @@ def make_app(config: Config) -> Celery:
     app.steps["worker"].add(EngineStep)
     app.steps["worker"].add(FeederStep)
     app.steps["worker"].add(LexiconStep)
+    app.steps["consumer"].add(LoopStep)
     app.liverisk_config = config
     app.liverisk_lexicons = Lexicons(config.lexicons_directory)
     app.liverisk_exit_code = 0
@@ -89,6 +93,7 @@ def _settings(config: Config) -> dict[str, Any]:
         "task_soft_time_limit": config.worker.soft_time_limit_s,
         "task_time_limit": config.worker.time_limit_s,
         "worker_proc_alive_timeout": 60,
+        "worker_max_memory_per_child": memory_mb * 1024 if (memory_mb := config.worker.memory_limit_mb) else None,
         "worker_hijack_root_logger": False,
         "worker_send_task_events": False,
         "broker_connection_retry_on_startup": True,
@@ -103,6 +108,7 @@ def _register(app: Celery, config: Config) -> None:
     # Made in the child at its first message, as connections must not cross a fork.
     opened = cache(lambda: Bench.open(config, app.liverisk_lexicons, Contained(config.decode_limits).started()))
     runs = cache(lambda: Runs(opened().storage))
+    clock = BrokerClock(config.broker)
     delivered = partial(_delivered, app, config, opened)
     patient = {"soft_time_limit": config.bulk_soft_time_limit_s, "time_limit": config.bulk_time_limit_s}
 
@@ -110,7 +116,7 @@ def _register(app: Celery, config: Config) -> None:
     def liverisk_classify(*arguments: JsonValue, **named: JsonValue) -> None:
         request = app.current_task.request
         # Only what its sender calls live may be looked at less for having waited.
-        waited = waited_s(request.get("queued_at"), time.time()) if request.get("live") is True else None
+        waited = waited_s(request.get("queued_at"), clock.now()) if request.get("live") is True else None
         message = message_in(arguments, named)
         delivered(CLASSIFY, lambda lane: classify(message, opened(), lane=lane, waited_s=waited))
 
@@ -145,7 +151,8 @@ def _delivered(
     def noted() -> object:
         if config.broker.is_rabbit:
             _note_taken(app, opened().redis, lane)
-        return work(lane)
+        with opened().watch.watched():
+            return work(lane)
 
     again = partial(put_back, app, config.broker)
     Tally(lambda: opened().redis, task, lane).count(lambda: run_once(noted, lane, again))
@@ -209,7 +216,8 @@ def run_once(
     try:
         return work()
     except PUT_BACK as error:
-        logger.warning("segment put back lane=%s error=%s", lane, type(error).__name__)
+        said = logging.DEBUG if isinstance(error, StoreStillAway) else logging.WARNING  # that was said when it began
+        logger.log(said, "segment put back lane=%s error=%s", lane, type(error).__name__)
         return _later(error, lane, again)
     except Exception as error:  # noqa: BLE001  # whatever it was, the message must come back
         # The traceback's lines are ours; the message could quote content, so only the class is logged.

@@ -43,6 +43,7 @@ from workers.records import RecordError, read_record, record_key_of, write_recor
 from workers.runs.reviews import ask_for_review
 from workers.state import StreamState, connect
 from workers.storage import Storage, StorageError
+from workers.store_watch import StoreWatch
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +65,9 @@ AWAY = (
 )
 """Something the segment needs is away: not its fault, so the start does not count, and it is tried again."""
 
+STORE_SILENCE_S = 5.0
+"""A request that a store leaves without a byte for so long is tried again: four tries fit into a segment's time."""
+
 LANGUAGE_CERTAIN = 0.8
 LANGUAGE_CERTAIN_S = 1.5
 """A stream's language is remembered after this much speech, heard with this probability."""
@@ -75,6 +79,7 @@ class Bench:
 
     config: Config
     storage: Storage
+    watch: StoreWatch
     redis: redis.Redis
     state: StreamState
     engine: EngineClient
@@ -95,9 +100,11 @@ class Bench:
         lexicons.current()
         cards = read_cards(config.cards_directory)
         client = connect(config)
+        storage = Storage(config.store, silence_s=STORE_SILENCE_S)
         return cls(
             config=config,
-            storage=Storage(config.store),
+            storage=storage,
+            watch=StoreWatch(storage, client, platform.node()),
             redis=client,
             state=StreamState(client, config.state.ttl_s),
             engine=EngineClient(config),

@@ -1,7 +1,7 @@
 """Settings of a deployment: shipped file < embedded stack < chosen file < environment.
 
 Loaded once by whoever starts a process and passed on; there is no module-level settings object. Secrets
-are `SecretStr` and come from the environment, or from files that only their owner can read.
+are `SecretStr` and come from the environment, or from files (`workers/layers.py`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
 from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError, field_validator, model_validator
 
 from pipelines.cards import CARDS_DIRECTORY, Session
@@ -25,27 +24,38 @@ from pipelines.text.lexicon_file import LEXICONS_DIRECTORY
 from workers.broker.settings import Broker as Broker
 from workers.broker.settings import State as State
 from workers.broker.settings import Tls, check_together
+from workers.engine.settings import Engine as Engine
 from workers.lanes import LANES, Lane
+from workers.layers import ENVIRONMENT_PREFIX as ENVIRONMENT_PREFIX
+from workers.layers import ConfigError as ConfigError
+from workers.layers import from_environment, from_yaml, merge, with_secrets
 from workers.privacy.settings import Privacy, Retention
 from workers.reach import MediaPrefix
 
 SHIPPED_FILE = Path(__file__).resolve().parent.parent / "configs" / "liverisk.yaml"
-ENVIRONMENT_PREFIX = "LIVERISK__"
 CONNECTION_FILE = "connection.yaml"
 """Written by the embedded stack into the state directory while it runs: where it listens, with which passwords."""
-
-
-class ConfigError(ValueError):
-    """The configuration cannot be used; one line that names the source and the field."""
 
 
 class Store(Strict):
     endpoint_url: str | None = Field(default=None, description="null: the provider's own endpoint")
     bucket: str = Field(default="liverisk", min_length=3)
     region: str = "us-east-1"
-    access_key: SecretStr | None = None
+    access_key: SecretStr | None = Field(default=None, description="null: what boto3 finds, and renews, by itself")
+    access_key_file: Path | None = None
     secret_key: SecretStr | None = None
+    secret_key_file: Path | None = None
+    session_token: SecretStr | None = Field(default=None, description="of credentials that expire")
+    session_token_file: Path | None = Field(default=None, description="this and its like: read again when refused")
     media_prefix: MediaPrefix = Field(default="media/", description="manifests may name only objects below it")
+
+    @field_validator("endpoint_url")
+    @classmethod
+    def _holds_no_secret(cls, url: str | None) -> str | None:
+        """An address is shown wherever it helps."""
+        if url is not None and "@" in url:
+            raise ValueError("keys do not belong into the address; set store.access_key and store.secret_key")
+        return url
 
 
 class Filling(Strict):
@@ -69,19 +79,6 @@ class Slot(Filling):
         return {"checkpoint": self.checkpoint} | heavier
 
 
-class Engine(Strict):
-    start: Literal["worker", "external"] = Field(default="worker", description="who starts it")
-    address: str | None = Field(default=None, description="socket path or host:port; null: in the state directory")
-    key: SecretStr | None = Field(default=None, description="shared by workers and an engine at host:port")
-    device: str = Field(default="auto", description="auto, cpu or cuda:N")
-    linger_s: float = Field(default=15, gt=0, description="ends this long after its last worker died")
-    start_timeout_s: float = Field(default=600, gt=0, description="the first start builds or fetches checkpoints")
-    stuck_s: float = Field(default=120, gt=0, description="a batch that runs longer hangs: the engine is replaced")
-    memory_limit_mb: int | None = Field(default=None, ge=1, description="null: the container's, or the machine's")
-    bulk_share: float = Field(default=0.1, ge=0, le=1, description="of the time under live load, owed to bulk")
-    bulk_batch_ms: float = Field(default=100, gt=0, description="a bulk batch on a CPU is cut to about this long")
-
-
 class Worker(Strict):
     concurrency: int = Field(default=2, ge=1, le=512)
     prefetch: int = Field(default=1, ge=1, description="messages that a child holds; only 1 keeps the lanes' order")
@@ -90,6 +87,8 @@ class Worker(Strict):
     soft_time_limit_s: int = Field(default=45, ge=1)
     time_limit_s: int = Field(default=55, ge=2)
     max_attempts: int = Field(default=4, ge=1, description="starts without an outcome before it counts as crashing")
+    memory_limit_mb: int | None = Field(default=1024, ge=128, description="a child that took more is replaced")
+    stuck_s: float = Field(default=120, ge=1, description="a worker whose main loop stood still for so long ends")
 
     @model_validator(mode="after")
     def _limits_rise(self) -> Self:
@@ -146,6 +145,13 @@ class Runs(Strict):
 
     window: int = Field(default=16, ge=1, le=4096, description="messages of one run in the lane at a time, at most")
     start_feeder: Literal["worker", "external"] = Field(default="worker", description="who starts it")
+    stuck_s: float = Field(default=1800, ge=1, description="a feeder that is at one run for longer hangs, and ends")
+
+
+class Log(Strict):
+    """Of workers, engines, feeders and samplers."""
+
+    format: Literal["text", "json"] = Field(default="text", description="json: one object a line")
 
 
 class Registry(Strict):
@@ -171,6 +177,7 @@ class Config(Strict):
     review: Review = Review()
     runs: Runs = Runs()
     registry: Registry = Registry()
+    log: Log = Log()
     privacy: Privacy = Privacy()
     retention: Retention = Retention()
     state_directory: Path = Path(".liverisk")
@@ -227,10 +234,10 @@ class Config(Strict):
 def load_config(chosen: Path | None = None, environment: Mapping[str, str] = os.environ) -> Config:
     """The merged, checked configuration; `ConfigError` names what is wrong and where."""
     chosen = chosen or (Path(environment["LIVERISK_CONFIG"]) if "LIVERISK_CONFIG" in environment else None)
-    overrides = _from_environment(environment)
-    layers = [_read(SHIPPED_FILE)]
+    overrides = from_environment(environment)
+    layers = [from_yaml(SHIPPED_FILE)]
     if chosen:
-        layers.append(_read(chosen))
+        layers.append(from_yaml(chosen))
     merged: dict[str, Any] = {}
     for layer in (*layers, overrides):
         merged = merge(merged, layer)
@@ -238,12 +245,12 @@ def load_config(chosen: Path | None = None, environment: Mapping[str, str] = os.
     connection = settings.state_directory / CONNECTION_FILE
     if not _there(connection):
         return settings
-    return _checked(merge(merge(merge(layers[0], _read(connection)), layers[1] if chosen else {}), overrides))
+    return _checked(merge(merge(merge(layers[0], from_yaml(connection)), layers[1] if chosen else {}), overrides))
 
 
 def _checked(merged: Mapping[str, Any]) -> Config:
     try:
-        return Config.model_validate(merged)
+        return Config.model_validate(with_secrets(merged))
     except ValidationError as error:
         raise ConfigError(f"configuration: {one_line(error)}") from None
 
@@ -253,46 +260,3 @@ def _there(connection: Path) -> bool:
         return connection.exists()
     except OSError as error:
         raise ConfigError(f"state_directory: {connection.parent} cannot be used ({type(error).__name__})") from None
-
-
-def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` wins, mapping by mapping; lists are replaced whole."""
-    merged = dict(under)
-    for key, value in over.items():
-        below = merged.get(key)
-        merged[key] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
-    return merged
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: unreadable ({type(error).__name__})") from None
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: must be a mapping")
-    return content
-
-
-def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    """`LIVERISK__BROKER__URL=x` as `{"broker": {"url": "x"}}`; values are read as YAML scalars, lists or mappings.
-
-    In order of their names: a mapping for a whole part comes before its single settings.
-    """
-    tree: dict[str, Any] = {}
-    for name in sorted(environment):
-        if not name.startswith(ENVIRONMENT_PREFIX):
-            continue
-        path = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
-        node = tree
-        for depth, part in enumerate(path[:-1], start=1):
-            node = node.setdefault(part, {})
-            if not isinstance(node, dict):
-                above = ENVIRONMENT_PREFIX + "__".join(path[:depth]).upper()
-                raise ConfigError(f"{name}: {above} is set too, and is no mapping; unset one of them")
-        try:
-            text = environment[name]
-            node[path[-1]] = text if path[-1].endswith(("key", "url")) else yaml.safe_load(text)
-        except (ValueError, yaml.YAMLError):
-            raise ConfigError(f"{name}: not a YAML value") from None
-    return tree

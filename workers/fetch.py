@@ -5,12 +5,14 @@ A store that fails otherwise (unreachable, throttled) does raise: that is worth 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
+from billiard.exceptions import SoftTimeLimitExceeded
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
@@ -20,7 +22,7 @@ from pipelines.media import Allowance, DecodeError, Decoder
 from pipelines.record import STAGES, Coverage, Stage
 from pipelines.segment import Frame, Segment
 from workers.reach import within
-from workers.storage import ObjectMissing, ObjectTooLarge, OutOfRange
+from workers.storage import ObjectMissing, ObjectTooLarge, OutOfRange, StorageError
 
 MAX_CHAT_BYTES = 16 * 1024 * 1024
 MAX_DURATION_S = 120.0
@@ -68,19 +70,37 @@ def fetch_segment(
     listened_to = manifest.audio if "speech" in stages else None
     allowance = Allowance.of(decoder.limits, len(looked_at) + 3)
     opening = _Opening(storage, decoder, allowance, max_side_px)
-    with ThreadPoolExecutor(2, thread_name_prefix="fetch") as pool:
+    with _side_by_side(allowance) as pool:
         frames = pool.submit(opening.frames, looked_at)
         audio = pool.submit(opening.audio, listened_to, manifest.duration_s)
         before = pool.submit(opening.neighbour, audio_before)
         after = pool.submit(opening.neighbour, audio_after)
         chat = _chat(manifest.chat, storage)
-        heard = audio.result()
-        seen = frames.result()
+        heard, seen = audio.result(), frames.result()
+        heard_before, heard_after = before.result(), after.result()
     if isinstance(heard, Coverage):
         problems["speech"], heard = heard, None
     if isinstance(chat, Coverage):
         problems["chat"], chat = chat, None
-    return Segment(manifest, seen, heard, chat, problems, before.result(), after.result())
+    return Segment(manifest, seen, heard, chat, problems, heard_before, heard_after)
+
+
+@contextmanager
+def _side_by_side(allowance: Allowance) -> Iterator[ThreadPoolExecutor]:
+    """Threads that nobody waits for when one of them failed or the segment's time is up: what is left of them decodes
+    nothing any more. A child that waited for a slow store would be killed, which counts against the segment.
+    """
+    pool = ThreadPoolExecutor(2, thread_name_prefix="fetch")
+    try:
+        yield pool
+    except SoftTimeLimitExceeded:  # the store's doing: decoding has limits of its own
+        allowance.left_s = 0
+        raise StorageError("media did not come in time") from None
+    except BaseException:
+        allowance.left_s = 0
+        raise
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def media_keys(manifest: SegmentManifest) -> set[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from datetime import datetime
 from types import TracebackType
@@ -11,6 +10,7 @@ from typing import Self
 from pydantic import JsonValue
 
 from pipelines.manifest import SegmentManifest
+from workers.broker.clock import BrokerClock
 from workers.broker.connecting import AWAY, RETRIES, BrokerError, in_a_line, make_celery, place_of
 from workers.config import Config
 from workers.lanes import CLASSIFY, CONCLUDE, REEXAMINE, REVIEW, Lane
@@ -31,6 +31,7 @@ class Publisher:
         if config.broker.url is None:
             raise PublishError("no broker; run `liverisk up` or set LIVERISK__BROKER__URL")
         self._broker = f"broker at {place_of(config.broker.url)}"
+        self._clock = BrokerClock(config.broker)
         self._app = make_celery("liverisk-publisher", config.broker)
         self._app.conf.broker_transport_options |= RETRIES
 
@@ -45,8 +46,9 @@ class Publisher:
     def send(self, manifest: SegmentManifest, lane: Lane = "live", *, live: bool = False) -> None:
         """Puts one segment into a lane; the same segment of the same run always has the same task id.
 
-        The header `queued_at`, in epoch seconds, tells how long the segment has waited. `live`: it happens now, so
-        that under overload it may be examined in less depth, or not at all; a recording waits as long as it takes.
+        The header `queued_at`, in epoch seconds of the broker's clock, tells how long the segment has waited. `live`:
+        it happens now, so that under overload it may be examined in less depth, or not at all; a recording waits as
+        long as it takes.
         """
         task_id = f"{manifest.stream_id}/{manifest.segment_id}/{manifest.run}"
         self._send(CLASSIFY, [manifest.as_message()], task_id, lane, {"run": manifest.run, "live": live})
@@ -84,7 +86,7 @@ class Publisher:
             args=arguments,
             task_id=task_id,
             queue=lane,
-            headers={"queued_at": round(time.time(), 3), **headers},
+            headers={"queued_at": round(self._clock.now(), 3), **headers},
             ignore_result=True,
             retry=True,
             retry_policy=RETRIES,

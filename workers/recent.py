@@ -36,7 +36,7 @@ class Done(Strict):
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Segments finished within the window; latency is of `live` ones."""
+    """Segments finished within the window; latency is of `live` ones, 0 where the sender's clock is ahead."""
 
     window_s: int
     segments: int
@@ -75,7 +75,7 @@ def summary(client: redis.Redis, *, now: datetime | None = None) -> Summary | No
         segments=len(done),
         flagged=sum(one.flagged for one in done),
         whole=sum(not one.lacking for one in done),
-        latency_s=latency(one.latency_s for one in done if one.run == "live"),
+        latency_s=latency(max(0.0, one.latency_s) for one in done if one.run == "live"),
         lacking=dict(Counter(f"{name} {reason}" for one in done for name, reason in one.lacking.items()).most_common()),
     )
 

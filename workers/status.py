@@ -7,7 +7,7 @@ never left out, and nothing here changes anything.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,6 +33,7 @@ from workers.runs.progress import progress
 from workers.runs.run import Progress
 from workers.runs.store import RunError, Runs
 from workers.storage import Storage, StorageError
+from workers.store_watch import store_troubles
 
 PATIENCE_S = 2.0
 REPLIES_S = 1.0
@@ -117,6 +118,7 @@ class _Queue:
     engines: tuple[Engine, ...]
     lexicons: tuple[Standing, ...]
     recent: Summary | None
+    store_troubles: Mapping[str, str]
 
 
 def read_status(config: Config) -> Status:
@@ -139,7 +141,7 @@ def read_status(config: Config) -> Status:
     return Status(
         at=datetime.now(UTC),
         broker=broker,
-        store=Piece(False, quarantined) if isinstance(quarantined, str) else Piece(True, config.store.bucket),
+        store=_store(config, quarantined, queue),
         lanes=tuple(_lane(name, queue, None if workers is None else taking.count(name)) for name in LANES),
         in_work=_in_work(queue, workers),
         workers=workers,
@@ -157,6 +159,14 @@ def read_status(config: Config) -> Status:
     )
 
 
+def _store(config: Config, quarantined: int | str, queue: _Queue | None) -> Piece:
+    """It answers when it can be read and no worker lately failed to write: a store that is full can still be listed."""
+    if isinstance(quarantined, str):
+        return Piece(False, quarantined)
+    said = sorted({f"{trouble} ({host})" for host, trouble in queue.store_troubles.items()}) if queue else []
+    return Piece(False, said[0]) if said else Piece(True, config.store.bucket)
+
+
 def _queue(config: Config) -> _Queue:
     with open_queues(config, timeout_s=PATIENCE_S) as queues, _state(config) as client:
         return _Queue(
@@ -168,6 +178,7 @@ def _queue(config: Config) -> _Queue:
             engines=tuple(parse_engine(host, raw) for host, raw in beats(client).items()),
             lexicons=told(client),
             recent=summary(client),
+            store_troubles=store_troubles(client),
         )
 
 

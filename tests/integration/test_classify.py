@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import redis
@@ -21,6 +22,7 @@ from workers.decoder.contained import Contained, DecoderUnavailable
 from workers.engine.errors import EngineUnavailable
 from workers.lanes import Lane
 from workers.publish import Publisher
+from workers.recent import summary
 from workers.records import read_record, record_key_of, record_keys
 from workers.runs.store import Runs
 from workers.storage import Storage
@@ -298,3 +300,21 @@ def test_that_no_decoder_starts_puts_the_segment_back_and_does_not_count(bench: 
         ):
             classify(manifest.as_message(), bench, lane="live")
     assert bench.state.start_attempt(quarantine.segment_name(manifest)) == 1
+
+
+def test_a_segment_from_a_clock_that_is_a_day_ahead_is_recorded_and_leaves_the_streams_present_alone(
+    bench: Bench, storage: Storage
+) -> None:
+    risky = dict(CALM) | {"scam": 0.999}
+    present = store_segment(storage, "room", chat=["hello"])
+    ahead = present.model_copy(update={"segment_id": "ahead", "captured_at": datetime.now(UTC) + timedelta(days=1)})
+    with engines.serving(bench.config, lambda: engines.engine(slots(text=engines.calm(risky)))):
+        assert classify(ahead.as_message(), bench, lane="live") == "recorded"
+    with engines.serving(bench.config, lambda: engines.engine(slots())):
+        assert classify(present.as_message(), bench, lane="live") == "recorded"
+    found = read_record(storage, record_key_of(present))
+    assert {verdict.action for verdict in found.verdicts if verdict.policy == "scam"} == {"allow"}
+    noted = summary(bench.redis)
+    assert noted is not None
+    assert noted.latency_s is not None
+    assert noted.latency_s.p50 >= 0

@@ -20,9 +20,9 @@ from workers.engine.address import engine_address
 from workers.engine.batching import Batcher
 from workers.engine.client import EngineClient
 from workers.engine.engine import Engine
-from workers.engine.errors import CheckpointGone, EngineUnavailable
+from workers.engine.errors import AlreadyRunning, CheckpointGone, EngineUnavailable
 from workers.engine.handles import Handle
-from workers.engine.server import AlreadyRunning, EngineServer
+from workers.engine.server import EngineServer
 from workers.engine.wire import unpack_reply
 
 

@@ -15,6 +15,7 @@ import pytest
 from pipelines.items import Failure, Item, Line, Result, Scores
 from pipelines.models import DeadlinePassed
 from tests.engines import calling, line_lengths, serving, tiny
+from workers import watchdog
 from workers.config import Config
 from workers.config import Engine as EngineSettings
 from workers.engine.address import engine_address
@@ -169,3 +170,29 @@ def test_an_engine_with_a_hanging_batch_ends_its_process(config: Config) -> None
         _, lines = hanging.communicate(timeout=10)
     assert hanging.returncode == STUCK_EXIT_CODE
     assert "a batch of text.risk has been running" in lines
+
+
+def test_an_engine_that_a_library_holds_up_whole_ends_its_process(config: Config) -> None:
+    """A call that keeps the interpreter to itself: no thread of Python gets to see that it hangs."""
+    program = (
+        "import ctypes, sys\n"
+        "from pathlib import Path\n"
+        "from tests.engines import engine\n"
+        "from workers.config import Config\n"
+        "from workers.engine.server import EngineServer\n"
+        "from workers.watchdog import Watchdog\n"
+        "hang = lambda items: ctypes.PyDLL(None).sleep(600)\n"
+        "config = Config(state_directory=Path(sys.argv[1]))\n"
+        "load = lambda report: engine({'text.risk': ('tiny', hang)})\n"
+        "EngineServer(load, config, alive=Watchdog(2).alive).run()\n"
+    )
+    command = [sys.executable, "-c", program, str(config.state_directory)]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as hanging, calling(config) as client:
+        models = client.models("room", lane="live", deadline=time.monotonic() + 60)
+        head = Ask(slot="text.risk", digest=models.checkpoints["text.risk"].digest, lane="live", remaining_s=None)
+        with pytest.raises(EngineAway):
+            client.ask(head, [Line("not to be read in a log")], time.monotonic() + 30)
+        _, lines = hanging.communicate(timeout=10)
+    assert hanging.returncode == watchdog.STUCK_EXIT_CODE
+    assert lines.startswith("Timeout")
+    assert "not to be read" not in lines

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
 
 from tests.conftest import WaitUntil
+from workers import health
 from workers.config import Config
-from workers.health import engine_problem, worker_problem
+from workers.health import engine_problem, feeder_problem, worker_problem
+from workers.lanes import CLASSIFY, CONCLUDE
+from workers.runs.lease import FEEDER_KEY, Lease
 
 BARE_WORKER = """
 import sys
@@ -68,3 +77,70 @@ def test_the_command_ends_with_one_line_and_exit_code_1(state_directory: Path) -
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert address in done.stderr
+
+
+@pytest.fixture
+def says(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[dict[str, Any]]]:
+    """What the worker of this host answers to each question: that it serves the lane live, and does nothing."""
+    answers: dict[str, list[dict[str, Any]]] = {"active": [], "active_queues": [{"name": "live"}]}
+    monkeypatch.setattr(health, "_ask", lambda app, question, pattern, reply_s: ("liverisk-1@here", answers[question]))
+    return answers
+
+
+def waits(broker: redis.Redis, lane: str, seconds: float) -> None:
+    """A message that came so long ago, as it lies in Redis."""
+    broker.lpush(lane, json.dumps({"headers": {"queued_at": time.time() - seconds}}))
+
+
+def test_a_worker_that_leaves_a_message_lie_while_it_has_nothing_to_do_is_not_well(
+    config: Config, broker: redis.Redis, says: dict[str, list[dict[str, Any]]]
+) -> None:
+    waits(broker, "live", 90)
+
+    problem = worker_problem(config)
+
+    assert problem is not None
+    assert "takes nothing, though a message of live has waited for 9" in problem
+
+
+@pytest.mark.parametrize(("lane", "seconds"), [("live", 20), ("rescan", 900)])
+def test_a_message_that_came_a_moment_ago_or_is_for_others_says_nothing_of_a_worker(
+    lane: str, seconds: float, config: Config, broker: redis.Redis, says: dict[str, list[dict[str, Any]]]
+) -> None:
+    waits(broker, lane, seconds)
+
+    assert worker_problem(config) is None
+
+
+def test_a_worker_that_is_at_something_may_let_others_wait(
+    config: Config, broker: redis.Redis, says: dict[str, list[dict[str, Any]]]
+) -> None:
+    waits(broker, "live", 90)
+    says["active"] = [{"name": CLASSIFY, "time_start": time.time() - 20}]
+
+    assert worker_problem(config) is None
+
+
+def test_a_worker_whose_child_outlives_its_time_limit_is_not_well(
+    config: Config, says: dict[str, list[dict[str, Any]]]
+) -> None:
+    says["active"] = [{"name": CLASSIFY, "time_start": time.time() - config.worker.time_limit_s - 40}]
+
+    problem = worker_problem(config)
+
+    assert problem is not None
+    assert "beyond its limit of 55 s" in problem
+
+
+def test_work_on_a_run_may_take_longer(config: Config, says: dict[str, list[dict[str, Any]]]) -> None:
+    says["active"] = [{"name": CONCLUDE, "time_start": time.time() - config.worker.time_limit_s - 40}]
+
+    assert worker_problem(config) is None
+
+
+def test_without_a_feeder_at_work_none_is_well(config: Config, broker: redis.Redis) -> None:
+    assert feeder_problem(config) == "no feeder works"
+
+    Lease(broker, FEEDER_KEY, 10).hold()
+
+    assert feeder_problem(config) is None

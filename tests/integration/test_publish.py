@@ -6,6 +6,7 @@ import threading
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 import redis
@@ -14,6 +15,8 @@ from pydantic import SecretStr
 from tests.cuts import Wire
 from tests.lanes import messages, queued
 from tests.segments import CHAT_ONLY as MANIFEST
+from workers.app import waited_s
+from workers.broker.clock import BrokerClock
 from workers.config import Config
 from workers.publish import Publisher, PublishError
 from workers.stack.services import Services
@@ -102,3 +105,22 @@ def test_a_review_can_be_asked_for_by_message(config: Config, broker: redis.Redi
     assert message["headers"]["task"] == "liverisk.review"  # type: ignore[index]  # JSON
     asked = json.loads(base64.b64decode(str(message["body"])))[0]
     assert asked == [{"stream_id": "room", "since": "2026-01-01T00:00:00+00:00", "reason": "reported"}]
+
+
+@pytest.mark.parametrize("off_s", [-360.0, 86400.0])
+def test_a_sender_whose_clock_is_wrong_stamps_its_messages_by_the_brokers(
+    off_s: float, config: Config, broker: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = partial(BrokerClock, own=lambda: time.time() + off_s)
+    monkeypatch.setattr("workers.publish.BrokerClock", wrong)
+    with Publisher(config) as publisher:
+        publisher.send(MANIFEST, live=True)
+    [message] = messages(broker)
+    queued_at = message["headers"]["queued_at"]  # type: ignore[index]  # JSON
+    assert queued_at == pytest.approx(time.time(), abs=5)
+    assert waited_s(queued_at, wrong(config.broker).now()) == pytest.approx(0, abs=5)
+
+
+def test_without_a_broker_that_answers_a_clock_is_its_own(config: Config) -> None:
+    away = at(config, "redis://:hidden@127.0.0.1:9/0").broker
+    assert BrokerClock(away, own=lambda: 1000.0).now() == 1000.0

@@ -15,6 +15,7 @@ import amqp
 import redis
 from pydantic import JsonValue
 
+from workers.broker.clock import server_time
 from workers.broker.connecting import AWAY, connect_rabbit, declare, place_of, redis_client, refusal
 from workers.broker.declared import DEAD
 from workers.broker.settings import Broker
@@ -94,7 +95,7 @@ class RedisQueues:
     def oldest_s(self, lane: Lane) -> float | None:
         raw = self._client.lindex(lane, -1)
         queued_at = headers_of(raw).get("queued_at") if isinstance(raw, bytes) else None
-        return _age_s(queued_at)
+        return _age_s(queued_at, server_time(self._client))
 
     def in_work(self) -> int | None:
         return int(self._client.hlen(UNACKED))
@@ -162,7 +163,7 @@ class RabbitQueues:
             return None
         noted = self._state.hgetall(f"{LANE_KEY}{lane}")
         assert isinstance(noted, dict)
-        return _age_s(max((float(value) for value in noted.values()), default=None))
+        return _age_s(max((float(value) for value in noted.values()), default=None), time.time())
 
     def in_work(self) -> int | None:
         return None
@@ -264,10 +265,10 @@ def _anew(message: Any, headers: Mapping[str, Any]) -> amqp.Message:
     return amqp.Message(message.body, **{**message.properties, "application_headers": kept})
 
 
-def _age_s(queued_at: object) -> float | None:
+def _age_s(queued_at: object, now: float) -> float | None:
     if isinstance(queued_at, bool) or not isinstance(queued_at, int | float):
         return None
-    return round(max(0.0, time.time() - queued_at), 1)
+    return round(max(0.0, now - queued_at), 1)
 
 
 def _text(raw: object) -> str:

@@ -31,6 +31,7 @@ class Tls(Strict):
 
 class Broker(Strict):
     url: SecretStr | None = Field(default=None, description="redis(s)://… is Redis or Valkey, amqp(s)://… is RabbitMQ")
+    url_file: Path | None = Field(default=None, description="holds the address, for the password in it")
     tls: Tls = Tls()
     visibility_timeout_s: int = Field(
         default=120, ge=2, description="when Redis gives back a dead worker's message; work on a run ends before it"
@@ -57,6 +58,7 @@ class Broker(Strict):
 
 class State(Strict):
     url: SecretStr | None = Field(default=None, description="redis(s)://…; null: the broker's, where that is Redis")
+    url_file: Path | None = None
     tls: Tls = Tls()
     ttl_s: int = Field(default=3600, ge=60, description="temporal state of a silent stream is forgotten after this")
 

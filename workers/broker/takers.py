@@ -70,6 +70,8 @@ class LaneTaker(Subscription):  # type: ignore[misc]  # kombu ships no types
 
     idle_s: float
     """Between two looks into empty lanes."""
+    looked_at = math.inf
+    """When it last began to look, on the monotonic clock; never while it is not to."""
 
     def __init__(self, connection: Any, queues: Sequence[Queue], *, hub: Any, room: Callable[[], int], **named: Any):
         self._hub, self._room = hub, room
@@ -85,10 +87,12 @@ class LaneTaker(Subscription):  # type: ignore[misc]  # kombu ships no types
         if self._next is not None:
             self._next.cancel()
             self._next = None
+        self.looked_at = math.inf
 
     close = cancel
 
     def _look(self) -> None:
+        self.looked_at = time.monotonic()
         self._next = self._hub.call_later(self._look_once(), self._look)
 
     def _look_once(self) -> float:

@@ -20,18 +20,20 @@ def engine(chosen: Path | None, for_workers: bool, log_level: str) -> None:
     """Load every slot's checkpoint once and answer the workers of this host."""
     from pipelines.cards import CardError
     from pipelines.checkpoints import CheckpointError
-    from workers.engine.errors import EngineBroken
-    from workers.engine.server import AlreadyRunning, EngineServer
+    from workers.engine.errors import AlreadyRunning, EngineBroken
+    from workers.engine.server import EngineServer
     from workers.engine.watching import Watcher
     from workers.logs import set_up_logging
     from workers.storage import StorageError
+    from workers.watchdog import Watchdog
 
     settings = configured(chosen)
-    set_up_logging(log_level)
+    set_up_logging(log_level, settings.log.format)
     linger_s = settings.engine.linger_s if for_workers else None
     try:
         watcher = Watcher(settings)
-        server = EngineServer(watcher.load, settings, linger_s=linger_s, watcher=watcher)
+        alive = Watchdog(settings.engine.stuck_s).alive
+        server = EngineServer(watcher.load, settings, linger_s=linger_s, watcher=watcher, alive=alive)
         for number in (signal.SIGTERM, signal.SIGINT):
             # From a thread: within the handler, a second signal would wait for the event's lock for ever.
             signal.signal(number, lambda *_: threading.Thread(target=server.stop).start())

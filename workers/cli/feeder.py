@@ -26,18 +26,19 @@ def feeder(chosen: Path | None, for_workers: bool, log_level: str) -> None:
     from workers.publish import PublishError
     from workers.runs.feeder import Feeder
     from workers.storage import StorageError
+    from workers.watchdog import Watchdog
 
     if for_workers:
         end_with_parent(signal.SIGTERM)
     settings = configured(chosen)
-    set_up_logging(log_level)
+    set_up_logging(log_level, settings.log.format)
     give_way()
     for number in (signal.SIGTERM, signal.SIGINT):
         # No event is set: a second signal within the first would wait for its lock for ever. It may end anywhere.
         signal.signal(number, lambda *_: sys.exit(0))
     try:
         check_broker(settings)
-        working = Feeder(settings)
+        working = Feeder(settings, alive=Watchdog(settings.runs.stuck_s).alive)
     except (ValueError, PublishError, StorageError) as error:
         raise CommandError(f"the feeder cannot start: {error}") from None
     try:

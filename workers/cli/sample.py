@@ -120,7 +120,10 @@ def sample(
     as_json: bool,
 ) -> None:
     """Cut SOURCE (a file, an HLS playlist, an RTMP or HTTP stream) into segments and queue them."""
+    from workers.logs import set_up_logging
+
     config = configured(chosen)
+    set_up_logging("WARNING", config.log.format)
     context = _context(language, region, viewers)
     order = Order(source, stream_id, tier, lane, run_name, _moment(start), follow, chat, context)
 

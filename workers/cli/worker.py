@@ -42,7 +42,7 @@ def worker(chosen: Path | None, concurrency: int | None, lanes: str | None, log_
     settings = configured(chosen)
     serve = tuple(lanes.split(",")) if lanes else settings.worker.lanes
     _check_lanes(serve)
-    set_up_logging(log_level)
+    set_up_logging(log_level, settings.log.format)
     try:
         policies, _ = check_deployment(settings)
         check_broker(settings)

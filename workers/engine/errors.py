@@ -8,7 +8,11 @@ class EngineUnavailable(Exception):
 
 
 class EngineBroken(Exception):
-    """A model fails whatever it is given: only a new process can help."""
+    """A model fails whatever it is given, or memory grows: only a new process can help."""
+
+
+class AlreadyRunning(Exception):
+    """Another engine serves this address."""
 
 
 class CheckpointGone(Exception):

@@ -6,27 +6,24 @@ Every caller has its own connection and thread; the models' own threads do the w
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection, Listener
-from pathlib import Path
-
-import psutil
 
 from pipelines.items import Item, Result
 from pipelines.models import DeadlinePassed
 from workers.config import Config
 from workers.engine.address import Address, engine_address, engine_key
+from workers.engine.ceiling import Ceiling, resident_bytes
 from workers.engine.engine import Engine
-from workers.engine.errors import CheckpointGone, EngineBroken, EnginePaused, UnknownSlot
+from workers.engine.errors import AlreadyRunning, CheckpointGone, EngineBroken, EnginePaused, UnknownSlot
 from workers.engine.handles import Wish
 from workers.engine.said import said_of
-from workers.engine.sockets import KeyRefused, admit, hang_up, listen
+from workers.engine.sockets import KeyRefused, admit, hang_up, listen, sole_engine
 from workers.engine.watching import Standing, Watcher
 from workers.engine.wire import (
     Ask,
@@ -50,10 +47,6 @@ GREETING_S = 5.0
 STUCK_EXIT_CODE = 4
 
 
-class AlreadyRunning(Exception):
-    """Another engine serves this address."""
-
-
 class EngineServer:
     """Serves one engine until `stop`, or until its last attached worker has been gone for `linger_s`.
 
@@ -68,8 +61,12 @@ class EngineServer:
         *,
         linger_s: float | None = None,
         watcher: Watcher | None = None,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
+        """`alive` is called as long as the main loop goes round."""
         self._load = load
+        self._alive = alive
+        self._ceiling = Ceiling(config.engine.memory_limit_mb)
         self._device = config.engine.device
         self._address = engine_address(config)
         self._key = engine_key(config, self._address)
@@ -89,12 +86,14 @@ class EngineServer:
     def run(self) -> None:
         """Blocks until the end. Raises what loading raised, `EngineBroken` or `AlreadyRunning`."""
         with sole_engine(self._address):
+            self._alive()
             listener = _listen(self._address)
             threading.Thread(target=self._accept, args=(listener,), name="accept", daemon=True).start()
             threading.Thread(target=self._load_models, name="load", daemon=True).start()
             try:
                 while not self._stopping.wait(0.2):
                     self._end_when_alone()
+                    self._alive()
                     self._end_when_stuck()
                     self._end_when_broken()
             finally:
@@ -114,6 +113,7 @@ class EngineServer:
         closing.start()
         while closing.is_alive():
             closing.join(0.2)
+            self._alive()
             self._end_when_stuck()
 
     def stop(self) -> None:
@@ -135,6 +135,7 @@ class EngineServer:
             self._stopping.set()
             return
         self._engine = engine
+        self._ceiling.warm()
         if self._watcher is not None:
             self._watcher.start(engine)
         self._report("ready")
@@ -165,6 +166,9 @@ class EngineServer:
             self._stopping.set()
         if self._engine is not None and (slot := self._engine.broken_slot()):
             self._failure = EngineBroken(f"{slot} fails every batch")
+            self._stopping.set()
+        if (too_large := self._ceiling.passed()) is not None:
+            self._failure = EngineBroken(too_large)
             self._stopping.set()
 
     def _accept(self, listener: Listener) -> None:
@@ -264,7 +268,7 @@ class EngineServer:
             ready=engine is not None and broken is None,
             pid=os.getpid(),
             device=self._device,
-            rss_bytes=psutil.Process().memory_info().rss,
+            rss_bytes=resident_bytes(),
             uptime_s=round(time.monotonic() - self._started, 1),
             attached=len(self._attached),
             progress=self._progress if broken is None else f"{broken} fails every batch",
@@ -272,23 +276,6 @@ class EngineServer:
             problems=dict(standing.problems),
             **(said_of(engine.places) if engine is not None else {}),
         )
-
-
-@contextmanager
-def sole_engine(address: Address) -> Iterator[None]:
-    """Holds the address's lock, released by the kernel however the process ends; `AlreadyRunning` if taken."""
-    if isinstance(address, tuple):
-        yield  # the port itself is the lock
-        return
-    directory = Path(address).parent
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with Path(f"{address}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise AlreadyRunning(address) from None
-        Path(address).unlink(missing_ok=True)
-        yield
 
 
 def _listen(address: Address) -> Listener:

@@ -7,13 +7,18 @@ gives up on a peer that says nothing, and each caller is greeted in a thread of 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Connection, Listener, answer_challenge, deliver_challenge
+from pathlib import Path
 
 from workers.engine.address import Address
+from workers.engine.errors import AlreadyRunning
 
 BACKLOG = 128
 FOREVER = 0.0
@@ -22,6 +27,23 @@ _SHORTEST_S = 0.001
 
 class KeyRefused(Exception):
     """One end does not know the other's key, or does not speak this protocol at all."""
+
+
+@contextmanager
+def sole_engine(address: Address) -> Iterator[None]:
+    """Holds the address's lock, released by the kernel however the process ends; `AlreadyRunning` if taken."""
+    if isinstance(address, tuple):
+        yield  # the port itself is the lock
+        return
+    directory = Path(address).parent
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with Path(f"{address}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise AlreadyRunning(address) from None
+        Path(address).unlink(missing_ok=True)
+        yield
 
 
 def listen(address: Address) -> Listener:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
@@ -62,9 +62,16 @@ class Feeder:
     """`tick` is one look at everything; a process calls it for ever. Use from one thread."""
 
     def __init__(
-        self, config: Config, *, plan_review: PlanReview = _plan_review, finish: Finish = finish.finish
+        self,
+        config: Config,
+        *,
+        plan_review: PlanReview = _plan_review,
+        finish: Finish = finish.finish,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
+        """`alive` is called before each look, and before each run in it."""
         self._config = config
+        self._alive = alive
         self._plan_review = plan_review
         self._finish = finish
         self._client = connect(config)
@@ -92,6 +99,7 @@ class Feeder:
             del self._feedings[gone]
         ready: list[Feeding] = []
         for run in found:
+            self._alive()
             if time.monotonic() >= self._not_before.get(run, 0):
                 self._not_before.pop(run, None)
                 with self._apart(run):
@@ -102,6 +110,7 @@ class Feeder:
     def run_forever(self, stop: threading.Event) -> None:
         """Until `stop` is set. Outlives the absence of broker and store."""
         while not stop.is_set():
+            self._alive()
             try:
                 found = self.tick()
                 self._pause(found, stop)

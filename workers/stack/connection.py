@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from workers.config import CONNECTION_FILE, Config
+from workers.layers import ENVIRONMENT_PREFIX, FROM_FILE, SECRETS
 from workers.stack.credentials import write_private
 
 SETTINGS_FILE = "settings.yaml"
@@ -25,7 +26,10 @@ def environment_of(config: Config) -> dict[str, str]:
         "LIVERISK__STORE__SECRET_KEY": store.secret_key.get_secret_value() if store.secret_key else None,
         "LIVERISK__STATE_DIRECTORY": str(config.state_directory),
     }
-    return {name: value for name, value in values.items() if value is not None}
+    # Whoever starts the stack may have secrets in its own environment that are of another place.
+    others = {f"{ENVIRONMENT_PREFIX}{part}__{name}{FROM_FILE}".upper(): "null" for part, name in SECRETS}
+    others["LIVERISK__STORE__SESSION_TOKEN"] = ""
+    return {**others, **{name: value for name, value in values.items() if value is not None}}
 
 
 def write_connection(config: Config) -> Path:
@@ -52,10 +56,11 @@ def write_settings(config: Config) -> Path:
 
     A parent's settings may come from a file named on its command line, or be its own: neither is inherited.
     """
-    content = config.model_dump(
-        mode="json", exclude={"broker": {"url"}, "state": {"url"}, "store": {"access_key", "secret_key"}}
-    )
+    content = config.model_dump(mode="json")
+    for part, name in SECRETS:
+        del content[part][name], content[part][f"{name}{FROM_FILE}"]
     content["engine"]["key"] = config.engine.key.get_secret_value() if config.engine.key else None
+    content["privacy"]["user_key"] = config.privacy.user_key.get_secret_value() if config.privacy.user_key else None
     path = config.state_directory / SETTINGS_FILE
     write_private(path, yaml.safe_dump(content))
     return path

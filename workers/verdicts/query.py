@@ -15,7 +15,6 @@ from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
 import duckdb
 import pyarrow as pa
 
@@ -214,7 +213,7 @@ def _open_parts(connection: duckdb.DuckDBPyConnection, storage: Storage, tables:
 
 
 def _secret(storage: Storage) -> str:
-    """DuckDB's access to the bucket: the configured keys, or those that boto3 finds where it runs."""
+    """DuckDB's access to the bucket, with the credentials that the store's client has now."""
     settings = storage.settings
     options = {"REGION": settings.region}
     if settings.endpoint_url:
@@ -224,10 +223,7 @@ def _secret(storage: Storage) -> str:
             "URL_STYLE": "path",
             "USE_SSL": str(endpoint.scheme == "https").lower(),
         }
-    if settings.access_key and settings.secret_key:
-        options |= {"KEY_ID": settings.access_key.get_secret_value(), "SECRET": settings.secret_key.get_secret_value()}
-    elif found := boto3.session.Session().get_credentials():
-        keys = found.get_frozen_credentials()
+    if keys := storage.credentials():
         options |= {"KEY_ID": keys.access_key or "", "SECRET": keys.secret_key or ""}
         options |= {"SESSION_TOKEN": keys.token} if keys.token else {}
     return f"CREATE SECRET store (TYPE s3, {', '.join(f'{name} {quoted(value)}' for name, value in options.items())})"

@@ -30,6 +30,14 @@ def test_children_load_the_settings_that_their_parent_has(tmp_path: Path) -> Non
     assert load_config(write_settings(config), environment_of(config)) == config
 
 
+def test_children_keep_the_keys_that_are_no_places_and_none_of_their_parents_files(tmp_path: Path) -> None:
+    (tmp_path / "word").write_text("of another store")
+    kept = {"engine": {"key": "between-hosts"}, "privacy": {"user_key": "names-of-all-the-users"}}
+    config = Config.model_validate({**changed(tmp_path).model_dump(exclude={"engine", "privacy"}), **kept})
+    parents = {"LIVERISK__STORE__SECRET_KEY_FILE": str(tmp_path / "word"), "LIVERISK__STORE__SESSION_TOKEN": "another"}
+    assert load_config(write_settings(config), {**parents, **environment_of(config)}) == config
+
+
 def test_the_settings_for_children_hold_no_password_and_are_private(tmp_path: Path) -> None:
     path = write_settings(changed(tmp_path))
     assert "word" not in path.read_text(encoding="utf-8")
