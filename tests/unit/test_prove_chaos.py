@@ -1,4 +1,4 @@
-"""What the chaos proof draws and how it judges; that a pool stands it is for `tests/e2e/test_chaos.py`."""
+"""What the chaos proof draws and how it judges; whether a pool stands it is for `make prove-chaos`."""
 
 from __future__ import annotations
 
