@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install rabbitmq demo test check latency memory prove-brokers prove-lanes prove-rescan prove-quality prove-swap prove-hostile prove-chaos prove-soak bench prove-scaling audit hooks clean
+.PHONY: help install rabbitmq demo test check latency memory prove-brokers prove-lanes prove-rescan prove-quality prove-swap prove-hostile prove-fuzz prove-chaos prove-soak bench prove-scaling audit hooks clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -64,6 +64,9 @@ rabbitmq: ## Unpack RabbitMQ for the tests into .venv, if apt has it; `install` 
 
 prove-hostile: install ## Show what hostile media get, how long they take and what of memory (two minutes)
 	@$(BIN)/python -m tests.benchmarks.prove_hostile
+
+prove-fuzz: install ## Throw hostile inputs at all that reads what others wrote; FUZZ holds options (three quarters of an hour)
+	@$(BIN)/python -m tests.benchmarks.prove_fuzz $(FUZZ)
 
 prove-chaos: install ## Break a pool under load and count what became of every segment; CHAOS holds options (half an hour)
 	@$(BIN)/python -m tests.benchmarks.prove_chaos $(CHAOS)

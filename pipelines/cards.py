@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from pipelines.manifest import one_line
+from pipelines.manifest import as_one_line, one_line
 from pipelines.strict import Identifier, Sha256, Strict
+from pipelines.yaml_text import YamlError, parse_yaml
 
 CARDS_DIRECTORY = Path(__file__).resolve().parent.parent / "model_cards"
 
@@ -149,10 +149,12 @@ def read_card(folder: Path) -> Card:
         match = _FRONT_MATTER.match(path.read_text(encoding="utf-8"))
     except OSError:
         raise CardError(f"{folder.name}: no model card at {path}") from None
+    except UnicodeDecodeError:
+        raise CardError(f"{folder.name}: the card is not UTF-8 text") from None
     if match is None:
         raise CardError(f"{folder.name}: the card has no front matter between --- lines")
     try:
-        metadata = yaml.safe_load(match["yaml"])
+        metadata = parse_yaml(match["yaml"])
         languages = metadata.get("language", ())
         return Card(
             id=folder.name,
@@ -165,7 +167,9 @@ def read_card(folder: Path) -> Card:
         )
     except ValidationError as error:
         raise CardError(f"{folder.name}: {one_line(error)}") from None
-    except (yaml.YAMLError, KeyError, AttributeError, TypeError) as error:
+    except YamlError as error:
+        raise CardError(f"{folder.name}: front matter unusable ({error})") from None
+    except (KeyError, AttributeError, TypeError) as error:
         raise CardError(f"{folder.name}: front matter unusable ({type(error).__name__})") from None
 
 
@@ -177,7 +181,8 @@ def native_labels(card: Card, named: Mapping[int, str]) -> tuple[str, ...]:
     labels = card.rows or tuple(str(named[row]) for row in sorted(named))
     unknown = sorted(set(card.fields.labels) - set(labels))
     if unknown:
-        raise CardError(f"{card.id}: labels: the checkpoint has no label {unknown[0]}; it has {', '.join(labels)}")
+        there = f"the checkpoint has no label {unknown[0]}; it has {', '.join(labels)}"
+        raise CardError(f"{card.id}: labels: {as_one_line(there)}")
     return labels
 
 

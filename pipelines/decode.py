@@ -107,6 +107,8 @@ def _decoded_audio(data: bytes, container_format: str, limit: int, limits: Decod
         if len(container.streams) > limits.max_streams:
             raise DecodeError(f"audio of {len(container.streams)} streams")
         stream = container.streams.audio[0]
+        if stream.codec_context is None:
+            raise DecodeError(f"audio of {len(data)} bytes: a codec that is not decoded")
         stream.thread_count = 1
         _check(stream.codec_context.sample_rate, stream.codec_context.channels, limits)
         for part in _mono(container.decode(stream), limits):

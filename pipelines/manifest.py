@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, Field, JsonValue, StringConstraints, ValidationError, model_validator
 
-from pipelines.strict import Identifier, Strict
+from pipelines.strict import Identifier, Seconds, Strict
 
 MAX_MANIFEST_BYTES = 512 * 1024
 """More text than this is refused before it is parsed; chat that does not fit goes into an object, named by key."""
@@ -25,6 +25,13 @@ ObjectKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._=
 Profile = Literal["live", "deep"]
 
 
+MAX_COUNT = 2**53
+"""Beyond it JSON's readers disagree about whole numbers, and no column of a table holds them."""
+
+MAX_LINE_CHARACTERS = 300
+"""Of what is said about a mistake: some of it, like an unknown key, is somebody else's text."""
+
+
 class ManifestError(ValueError):
     """The manifest cannot be used; the message is one line that names the field and quotes no content."""
 
@@ -32,9 +39,9 @@ class ManifestError(ValueError):
 class FrameRef(Strict):
     """One sampled JPEG or PNG: a whole object, or `length` bytes of it from `offset`."""
 
-    at_s: float = Field(ge=0, description="seconds from the start of the segment")
+    at_s: Seconds = Field(ge=0, description="seconds from the start of the segment")
     key: ObjectKey
-    offset: int | None = Field(default=None, ge=0)
+    offset: int | None = Field(default=None, ge=0, le=MAX_COUNT)
     length: int | None = Field(default=None, ge=1, le=64 * 1024 * 1024)
 
     @model_validator(mode="after")
@@ -51,7 +58,7 @@ class AudioRef(Strict):
 
 
 class ChatLine(Strict):
-    at_s: float = Field(ge=0, description="seconds from the start of the segment")
+    at_s: Seconds = Field(ge=0, description="seconds from the start of the segment")
     user: str = Field(max_length=256)
     text: str = Field(max_length=4000)
 
@@ -65,8 +72,8 @@ class ChatRef(Strict):
 class Gap(Strict):
     """A stretch of the segment that the sampler never received."""
 
-    from_s: float = Field(ge=0)
-    to_s: float = Field(ge=0)
+    from_s: Seconds = Field(ge=0)
+    to_s: Seconds = Field(ge=0)
     reason: str = Field(max_length=200)
 
 
@@ -75,7 +82,7 @@ class Context(Strict):
 
     language: str | None = Field(default=None, max_length=16, description="BCP 47, as the platform declares it")
     region: str | None = Field(default=None, max_length=16)
-    viewers: int | None = Field(default=None, ge=0)
+    viewers: int | None = Field(default=None, ge=0, le=MAX_COUNT)
 
 
 class SamplerSettings(Strict):
@@ -145,7 +152,13 @@ def one_line(error: ValidationError) -> str:
     first = findings[0]
     place = ".".join(str(part) for part in first["loc"]) or "manifest"
     more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
-    return f"{place}: {first['msg']}{more}"
+    return f"{as_one_line(place, 120)}: {as_one_line(first['msg'])}{more}"
+
+
+def as_one_line(text: str, most: int = MAX_LINE_CHARACTERS) -> str:
+    """The text as it may stand in a message: `most` characters of it, without any that moves or hides others."""
+    shown = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text[: most + 1])
+    return shown if len(shown) <= most else shown[: most - 1] + "…"
 
 
 def segment_id_at(captured_at: datetime) -> str:

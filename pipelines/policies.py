@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from pipelines.manifest import Profile, one_line
 from pipelines.record import MODALITIES, Modality
-from pipelines.strict import Sha256, Strict
+from pipelines.strict import Seconds, Sha256, Strict
+from pipelines.yaml_text import YamlError, parse_yaml
 
 POLICY_IDS = (
     "sexual",
@@ -59,7 +59,7 @@ class Persistence(Strict):
 
     hits: int = Field(default=2, ge=1, le=60, description="segments at or above `review` that `act` needs")
     of: int = Field(default=6, ge=1, le=60)
-    half_life_s: float = Field(default=20, gt=0, description="how fast an earlier segment's log-odds fade")
+    half_life_s: Seconds = Field(default=20, gt=0, description="how fast an earlier segment's log-odds fade")
     hysteresis: float = Field(default=0.1, ge=0, lt=1, description="how far below a threshold a raised verdict stays")
 
     @model_validator(mode="after")
@@ -116,11 +116,11 @@ class Fusion(Strict):
     hit_corroboration: float = Field(
         default=0.3, ge=0, le=1, description="where models and a term agree about a text, how much the weaker adds"
     )
-    hit_neighbours_s: float = Field(
+    hit_neighbours_s: Seconds = Field(
         default=30, ge=0, description="or where another term of its policy stands within so many seconds"
     )
-    window_s: float = Field(default=300, gt=0, description="how far back in the stream a verdict looks")
-    deep_window_s: float = Field(default=900, gt=0, description="the same for the profile `deep`")
+    window_s: Seconds = Field(default=300, gt=0, description="how far back in the stream a verdict looks")
+    deep_window_s: Seconds = Field(default=900, gt=0, description="the same for the profile `deep`")
     evidence_kept: int = Field(default=5, ge=1, le=50, description="items shown per verdict")
     unexamined_action: Literal["watch", "review"] = Field(
         default="watch", description="lowest action of a verdict whose modalities could not be examined"
@@ -164,9 +164,11 @@ class Policies(Strict):
 def read_policies(path: Path = POLICIES_FILE) -> Policies:
     """The checked policies; `PolicyError` names the file and the field."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = parse_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
         raise PolicyError(f"{path}: unreadable ({type(error).__name__})") from None
+    except YamlError as error:
+        raise PolicyError(f"{path}: unreadable ({error})") from None
     if not isinstance(content, dict):
         raise PolicyError(f"{path}: must be a mapping with version and policies")
     try:

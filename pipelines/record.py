@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Literal, get_args
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from pipelines.items import CheckpointRef, ScreenText, Transcript
 from pipelines.manifest import Context, FrameRef, Gap, Profile, SamplerSettings
-from pipelines.strict import Identifier, Sha256, Strict
+from pipelines.strict import Count, Identifier, Moment, Sha256, StreamSeconds, Strict
 
 Modality = Literal["frames", "speech", "screen", "chat"]
 MODALITIES: tuple[Modality, ...] = ("frames", "speech", "screen", "chat")
@@ -50,9 +50,9 @@ class FrameObservation(Strict):
     that frame's time on this segment's clock (negative: an earlier segment).
     """
 
-    at_s: float
+    at_s: StreamSeconds
     scores: dict[str, dict[str, float]] = {}
-    reused_from_s: float | None = None
+    reused_from_s: StreamSeconds | None = None
     thumbnail_hash: str | None = Field(default=None, description="64-bit difference hash, hexadecimal")
     error: str | None = None
 
@@ -110,20 +110,20 @@ class TextObservation(Strict):
     """
 
     source: TextSource
-    at_s: float
-    end_s: float | None = None
+    at_s: StreamSeconds
+    end_s: StreamSeconds | None = None
     text: str
     normalised: str
     language: str | None = None
     confidence: float = 1.0
     scores: dict[str, dict[str, float]] = {}
     users: tuple[str, ...] = ()
-    repeats: int = 1
+    repeats: Count = 1
     box: tuple[float, float, float, float] | None = None
     error: str | None = None
     unmasked: str | None = None
     hits: tuple[Hit, ...] = Field(default=(), exclude_if=_is_nothing)
-    joined: int = Field(default=0, ge=0, exclude_if=_is_nothing)
+    joined: Count = Field(default=0, exclude_if=_is_nothing)
     embeddings: dict[str, tuple[str, ...]] = Field(default={}, exclude_if=_is_nothing)
 
 
@@ -171,15 +171,15 @@ class Evidence(Strict):
     """
 
     modality: str
-    at_s: float
+    at_s: StreamSeconds
     probability: float
     label: str = Field(description="slot and native label, for instance `vision.nudity/nsfw`")
     text: str | None = None
-    frame: int | None = Field(default=None, description="index into the segment's frames")
+    frame: Count | None = Field(default=None, description="index into the segment's frames")
     weight: float = 1.0
-    users: int = Field(default=0, description="distinct users behind it; each counts at their strongest item only")
-    repeats: int = Field(default=1, description="how often it was seen: pasted chat lines, banners over frames")
-    joined: int = Field(default=0, exclude_if=_is_nothing, description="chat lines of one user that were read as one")
+    users: Count = Field(default=0, description="distinct users behind it; each counts at their strongest item only")
+    repeats: Count = Field(default=1, description="how often it was seen: pasted chat lines, banners over frames")
+    joined: Count = Field(default=0, exclude_if=_is_nothing, description="chat lines of one user that were read as one")
     surface: str | None = None
     chain: tuple[str, ...] = Field(default=(), exclude_if=_is_nothing)
 
@@ -222,16 +222,16 @@ class Shadow(Strict):
     frames: tuple[dict[str, float] | None, ...] = Field(default=(), exclude_if=_is_nothing)
     texts: tuple[dict[str, float] | None, ...] = Field(default=(), exclude_if=_is_nothing)
     answers: tuple[Transcript | ScreenText | None, ...] = Field(default=(), exclude_if=_is_nothing)
-    left_out: int = Field(default=0, ge=0)
+    left_out: Count = 0
 
 
 class Processing(Strict):
     """Clocks and places; the only part of a record that differs between two runs over the same input."""
 
     worker: str
-    started_at: AwareDatetime
-    finished_at: AwareDatetime
-    attempt: int = 1
+    started_at: Moment
+    finished_at: Moment
+    attempt: Count = 1
     stage_ms: dict[str, float] = {}
     latency_s: float = Field(description="end of the segment's capture to this record")
 
@@ -245,8 +245,8 @@ class Record(Strict):
     segment_id: Identifier
     run: Identifier
     profile: Profile
-    captured_at: AwareDatetime
-    duration_s: float
+    captured_at: Moment
+    duration_s: StreamSeconds
     context: Context
     gaps: tuple[Gap, ...] = ()
     sampler: SamplerSettings | None = None

@@ -29,7 +29,7 @@ from workers.classify import Bench, classify
 from workers.config import Config, ConfigError
 from workers.decoder.contained import Contained
 from workers.engine.bootstep import EngineStep
-from workers.lanes import CLASSIFY, CONCLUDE, LANES, REEXAMINE, REVIEW, Lane, message_in
+from workers.lanes import CLASSIFY, CONCLUDE, LANES, REEXAMINE, REVIEW, Lane, epoch_s, message_in
 from workers.lexicon_step import LexiconStep
 from workers.lexicons import Lexicons
 from workers.logs import raised_at
@@ -160,8 +160,8 @@ def _delivered(
 
 def _note_taken(app: Celery, state: redis.Redis, lane: Lane) -> None:
     """For whoever asks how long the lane's messages wait: RabbitMQ does not show them."""
-    queued_at = app.current_task.request.get("queued_at")
-    if waited_s(queued_at, time.time()) is not None:
+    queued_at = epoch_s(app.current_task.request.get("queued_at"))
+    if queued_at is not None and waited_s(queued_at, time.time()) is not None:
         with suppress(redis.RedisError):
             note_lane(state, lane, "taken", queued_at)
 
@@ -177,9 +177,9 @@ def waited_s(queued_at: object, now: float) -> float | None:
 
     A sender's clock may be somewhat ahead of ours: then it has not waited.
     """
-    if isinstance(queued_at, bool) or not isinstance(queued_at, int | float):
+    if (said := epoch_s(queued_at)) is None:
         return None
-    waited = now - queued_at
+    waited = now - said
     return max(0.0, waited) if -MOST_AHEAD_S <= waited <= MOST_WAITED_S else None
 
 

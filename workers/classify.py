@@ -21,7 +21,7 @@ from pydantic import JsonValue
 
 from pipelines.cards import Label, read_cards
 from pipelines.fusion import evidence_of, fuse, instants
-from pipelines.manifest import MAX_MANIFEST_BYTES, ManifestError, SegmentManifest, parse_manifest
+from pipelines.manifest import ManifestError, SegmentManifest, parse_manifest
 from pipelines.media import Decoder
 from pipelines.policies import Policies, read_policies
 from pipelines.record import Observations, Processing, Record, Verdict
@@ -159,10 +159,7 @@ def classify(message: JsonValue, bench: Bench, *, lane: Lane, waited_s: float | 
 def _manifest(message: JsonValue) -> SegmentManifest:
     if not isinstance(message, dict):
         raise ManifestError("the message is no JSON object")
-    size = len(quarantine.as_json(message))
-    if size > MAX_MANIFEST_BYTES:
-        raise ManifestError(f"manifest is {size} bytes, more than {MAX_MANIFEST_BYTES}; put chat in an object")
-    return parse_manifest(message)
+    return parse_manifest(quarantine.as_json(message))
 
 
 def _known(manifest: SegmentManifest, bench: Bench) -> Outcome:

@@ -19,7 +19,7 @@ from pipelines.manifest import one_line
 from pipelines.media import DecodeLimits
 from pipelines.policies import POLICIES_FILE
 from pipelines.segment import ExaminationSettings
-from pipelines.strict import Identifier, Strict
+from pipelines.strict import YEAR_S, Identifier, Seconds, Strict
 from pipelines.text.lexicon_file import LEXICONS_DIRECTORY
 from workers.broker.settings import Broker as Broker
 from workers.broker.settings import State as State
@@ -63,7 +63,7 @@ class Filling(Strict):
 
     checkpoint: Identifier
     session: Session | Literal["auto"] = "auto"
-    threads: int = Field(default=0, ge=0, description="CPU threads of this model; 0: half the cores")
+    threads: int = Field(default=0, ge=0, le=4096, description="CPU threads of this model; 0: half the cores")
     max_batch: int = Field(default=8, ge=1, le=1024)
 
 
@@ -83,12 +83,12 @@ class Worker(Strict):
     concurrency: int = Field(default=2, ge=1, le=512)
     prefetch: int = Field(default=1, ge=1, description="messages that a child holds; only 1 keeps the lanes' order")
     lanes: tuple[Lane, ...] = LANES
-    deadline_s: float = Field(default=30, gt=0, description="then a segment keeps what it has; the rest is `deadline`")
-    soft_time_limit_s: int = Field(default=45, ge=1)
-    time_limit_s: int = Field(default=55, ge=2)
+    deadline_s: Seconds = Field(default=30, gt=0, description="a segment then keeps what it has; the rest: `deadline`")
+    soft_time_limit_s: int = Field(default=45, ge=1, le=YEAR_S)
+    time_limit_s: int = Field(default=55, ge=2, le=YEAR_S)
     max_attempts: int = Field(default=4, ge=1, description="starts without an outcome before it counts as crashing")
     memory_limit_mb: int | None = Field(default=1024, ge=128, description="a child that took more is replaced")
-    stuck_s: float = Field(default=120, ge=1, description="a worker whose main loop stood still for so long ends")
+    stuck_s: Seconds = Field(default=120, ge=1, description="a worker whose main loop stood still for so long ends")
 
     @model_validator(mode="after")
     def _limits_rise(self) -> Self:
@@ -113,15 +113,15 @@ class Sampler(Strict):
     tiers: dict[str, Tier] = {"default": Tier()}
     jpeg_quality: int = Field(default=85, ge=1, le=100)
     max_frame_side_px: int = Field(default=1280, ge=64, le=8192)
-    reconnect_s: float = Field(default=60, ge=0, description="how long a dropped live source is tried again")
+    reconnect_s: Seconds = Field(default=60, ge=0, description="how long a dropped live source is tried again")
     allow_networks: tuple[IPvAnyNetwork, ...] = Field(default=(), description="not public, and sources may be there")
 
 
 class Overload(Strict):
     """What becomes of live segments that waited too long in their lane."""
 
-    thin_after_s: float = Field(default=30, gt=0, description="examined with few frames and without speech")
-    shed_after_s: float = Field(default=300, gt=0, description="not examined, and recorded so")
+    thin_after_s: Seconds = Field(default=30, gt=0, description="examined with few frames and without speech")
+    shed_after_s: Seconds = Field(default=300, gt=0, description="not examined, and recorded so")
     thin_frames: int = Field(default=2, ge=1, le=64, description="frames of a thinned segment, at most")
 
     @model_validator(mode="after")
@@ -135,9 +135,9 @@ class Review(Strict):
     """Deep reviews that a verdict starts by itself, and the stretch of the stream around it that they cover."""
 
     auto: bool = Field(default=True, description="review or act as action of a live verdict starts one")
-    cool_down_s: float = Field(default=600, ge=0, description="between two of one stream")
-    before_s: float = Field(default=60, ge=0)
-    after_s: float = Field(default=60, ge=0)
+    cool_down_s: Seconds = Field(default=600, ge=0, description="between two of one stream")
+    before_s: Seconds = Field(default=60, ge=0)
+    after_s: Seconds = Field(default=60, ge=0)
 
 
 class Runs(Strict):
@@ -145,7 +145,7 @@ class Runs(Strict):
 
     window: int = Field(default=16, ge=1, le=4096, description="messages of one run in the lane at a time, at most")
     start_feeder: Literal["worker", "external"] = Field(default="worker", description="who starts it")
-    stuck_s: float = Field(default=1800, ge=1, description="a feeder that is at one run for longer hangs, and ends")
+    stuck_s: Seconds = Field(default=1800, ge=1, description="a feeder that is at one run for longer hangs, and ends")
 
 
 class Log(Strict):
@@ -157,8 +157,8 @@ class Log(Strict):
 class Registry(Strict):
     """How engines follow the registry of checkpoints, and what shadows may cost a segment."""
 
-    poll_s: float = Field(default=3, gt=0, description="engines look at the registry so often; moves also tell them")
-    shadow_wait_s: float = Field(default=0.5, ge=0, description="a finished segment waits so long for its shadows")
+    poll_s: Seconds = Field(default=3, gt=0, description="engines look at the registry so often; moves also tell them")
+    shadow_wait_s: Seconds = Field(default=0.5, ge=0, description="a finished segment waits so long for its shadows")
 
 
 class Config(Strict):

@@ -25,6 +25,8 @@ from workers.reach import within
 from workers.storage import ObjectMissing, ObjectTooLarge, OutOfRange, StorageError
 
 MAX_CHAT_BYTES = 16 * 1024 * 1024
+MAX_CHAT_LINES = 20_000
+"""Of one segment: as many are read in some seconds, a hundred times as many would take its worker down."""
 MAX_DURATION_S = 120.0
 """The longest segment that a manifest may stand for."""
 
@@ -192,6 +194,8 @@ def _chat(chat: tuple[ChatLine, ...] | ChatRef | None, storage: Objects) -> tupl
         return chat
     try:
         lines = storage.get(chat.key, max_bytes=MAX_CHAT_BYTES).split(b"\n")
+        if len(lines) > MAX_CHAT_LINES:
+            return _undecodable(f"chat: {len(lines)} lines, more than {MAX_CHAT_LINES}")
         return tuple(_CHAT_LINE.validate_json(line) for line in lines if line.strip())
     except ObjectMissing:
         return _missing(chat.key)

@@ -22,6 +22,16 @@ REVIEW = "liverisk.review"
 """Asks for a deep review of a stream. Its name is contract, as that of `liverisk.classify`."""
 
 
+LATEST_EPOCH_S = 1e12
+
+
+def epoch_s(said: object) -> float | None:
+    """The epoch seconds that a sender put into a header; None when it is no such number."""
+    if isinstance(said, bool) or not isinstance(said, int | float) or not abs(said) < LATEST_EPOCH_S:
+        return None
+    return float(said)
+
+
 def message_in(arguments: tuple[JsonValue, ...], named: dict[str, JsonValue], *, name: str = "manifest") -> JsonValue:
     """The manifest, sent as the one argument. Anything else is passed on whole: it is put aside, not dropped."""
     if len(arguments) == 1 and not named:

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
+from pipelines.manifest import as_one_line
+from pipelines.yaml_text import YamlError, parse_yaml
 
 ENVIRONMENT_PREFIX = "LIVERISK__"
 FROM_FILE = "_file"
@@ -60,17 +61,19 @@ def secret_in(path: Path, field: str) -> str:
             content = file.read(LONGEST_SECRET + 1)
         secret = content.decode().strip()
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{field}: {path} cannot be read ({type(error).__name__})") from None
+        raise ConfigError(f"{field}: {as_one_line(str(path))} cannot be read ({type(error).__name__})") from None
     if not secret or len(content) > LONGEST_SECRET:
-        raise ConfigError(f"{field}: {path} {'is too long' if secret else 'is empty'}")
+        raise ConfigError(f"{field}: {as_one_line(str(path))} {'is too long' if secret else 'is empty'}")
     return secret
 
 
 def from_yaml(path: Path) -> dict[str, Any]:
     """One settings file."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        content = parse_yaml(path.read_text(encoding="utf-8")) or {}
+    except YamlError as error:
+        raise ConfigError(f"{path}: unreadable ({error})") from None
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: unreadable ({type(error).__name__})") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: must be a mapping")
@@ -95,11 +98,12 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
                 raise ConfigError(f"{name}: {above} is set too, and is no mapping; unset one of them")
         try:
             text = environment[name]
-            node[path[-1]] = (text or None) if path[-1].endswith(_AS_IT_STANDS) else yaml.safe_load(text)
-        except (ValueError, yaml.YAMLError):
+            node[path[-1]] = (text or None) if path[-1].endswith(_AS_IT_STANDS) else parse_yaml(text)
+        except YamlError:
             raise ConfigError(f"{name}: not a YAML value") from None
     return tree
 
 
-def _is_secret(key: str) -> bool:
-    return any(key.removesuffix(FROM_FILE) == name for _, name in SECRETS)
+def _is_secret(key: object) -> bool:
+    """Keys of YAML need be no text; those are refused later."""
+    return isinstance(key, str) and any(key.removesuffix(FROM_FILE) == name for _, name in SECRETS)

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from datetime import time as clock_time
+from decimal import Decimal
 from importlib.metadata import version
 from typing import Literal
+from uuid import UUID
 
 from pydantic import AwareDatetime, ValidationError
 
@@ -63,11 +66,23 @@ def put_aside(storage: Storage, message: object, *, reason: Reason, detail: str,
     return key
 
 
-def entries(storage: Storage) -> Iterator[tuple[str, Entry]]:
-    """Every entry with its name, as `show` and `retry` take it."""
+def entries(
+    storage: Storage, damaged: Callable[[QuarantineError], object] | None = None
+) -> Iterator[tuple[str, Entry]]:
+    """Every entry with its name, as `show` and `retry` take it.
+
+    `damaged` is told of those that cannot be read; without it the first of them is raised.
+    """
     for key in storage.keys(PREFIX):
         name = key.removeprefix(PREFIX).removesuffix(".json")
-        yield name, read_entry(storage, name)
+        try:
+            yield name, read_entry(storage, name)
+        except QuarantineError as error:
+            if damaged is None:
+                raise
+            damaged(error)
+        except ObjectMissing:  # retried meanwhile
+            continue
 
 
 def read_entry(storage: Storage, name: str) -> Entry:
@@ -96,11 +111,23 @@ def retry(name: str, storage: Storage, state: StreamState, publisher: Publisher,
 
 
 def as_json(message: object) -> str:
-    """The message as it can always be stored: ASCII, whatever was sent."""
+    """The message as it can always be stored: ASCII, whatever was sent.
+
+    What Celery's JSON carries beyond JSON becomes text: a decimal of a few characters would else be made a whole number
+    of gigabytes by who looks for one.
+    """
     try:
-        return json.dumps(message, ensure_ascii=True)
+        return json.dumps(message, ensure_ascii=True, default=_as_text)
     except (TypeError, ValueError, RecursionError) as error:
         return json.dumps({"unstorable": type(error).__name__})
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, date | clock_time):
+        return value.isoformat()
+    if isinstance(value, Decimal | UUID):
+        return str(value)
+    raise TypeError
 
 
 def segment_name(manifest: SegmentManifest) -> str:
@@ -110,6 +137,6 @@ def segment_name(manifest: SegmentManifest) -> str:
 
 def _name(message: object) -> str:
     try:
-        return segment_name(parse_manifest(dict(message) if isinstance(message, dict) else {}))
+        return segment_name(parse_manifest(as_json(message)))
     except ValueError:
         return f"invalid/{hashlib.sha256(as_json(message).encode()).hexdigest()[:32]}"

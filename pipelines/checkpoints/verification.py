@@ -222,7 +222,7 @@ def _head(card: Card) -> Iterator[Finding]:
         with path.open("rb") as file:
             header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
         named = json.loads(header["__metadata__"]["labels"])
-    except (ValueError, KeyError, TypeError, MemoryError, OverflowError):
+    except (ValueError, KeyError, TypeError, MemoryError, OverflowError, RecursionError):
         yield Finding(HEAD, "is not a safetensors file that names its labels")
         return
     for name in sorted(set(card.fields.labels) ^ set(named)):
@@ -256,7 +256,7 @@ def _declared_labels(card: Card, folder: Path) -> Iterator[Finding]:
     except (OSError, KeyError):
         yield Finding("config.json", "names no labels (id2label); give each label of the card its `row`")
         return
-    except (ValueError, AttributeError, TypeError):
+    except (ValueError, AttributeError, TypeError, RecursionError):
         yield Finding("config.json", "is not a usable JSON object")
         return
     for name in sorted(set(card.fields.labels) - declared):

@@ -40,7 +40,7 @@ def whole_modules(folder: Path) -> tuple[str, ...]:
         config = json.loads((folder / CONFIG_FILE).read_bytes())
         named = tuple(str(name) for name in config.get("modules_to_save") or ())
         return (*named, *HEADS) if config.get("task_type") == "SEQ_CLS" else named
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
         raise CardError(f"{folder.name}: {CONFIG_FILE} unusable ({type(error).__name__})") from None
 
 

@@ -19,10 +19,11 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
-from pipelines.manifest import one_line
+from pipelines.manifest import as_one_line, one_line
 from pipelines.policies import POLICY_IDS
 from pipelines.strict import Sha256, Strict
 from pipelines.text.normalise import normalise
+from pipelines.yaml_text import YamlError, parse_yaml
 
 LEXICONS_DIRECTORY = Path(__file__).resolve().parents[2] / "configs" / "lexicons"
 SUFFIXES = (".yaml", ".yml")
@@ -189,11 +190,11 @@ class _Loader(yaml.CSafeLoader):
 
 def _read(path: Path) -> LexiconFile:
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506  # a safe loader
-    except yaml.MarkedYAMLError as error:
-        line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise LexiconError(f"{path.name}{line}: not readable as YAML, {error.problem or 'broken'}") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = parse_yaml(path.read_text(encoding="utf-8"), _Loader)
+    except YamlError as error:
+        line = f" line {error.line}" if error.line else ""
+        raise LexiconError(f"{path.name}{line}: not readable as YAML, {as_one_line(error.problem)}") from None
+    except (OSError, UnicodeDecodeError) as error:
         raise LexiconError(f"{path.name}: unreadable ({type(error).__name__})") from None
     if not isinstance(content, dict):
         raise LexiconError(f"{path.name}: must be a mapping with policy, language, owner and terms")
@@ -219,7 +220,7 @@ def _told(error: ValidationError, content: dict[str, Any]) -> str:
     name = entry.get("term") if isinstance(entry, dict) else None
     rest = said.removeprefix(f"terms.{place[1]}").lstrip(".")
     hint = "; put it in quotes" if "valid string" in rest else ""
-    return f"term {name if isinstance(name, str) else place[1] + 1}: {rest.removeprefix(': ')}{hint}"
+    return f"term {as_one_line(name, 80) if isinstance(name, str) else place[1] + 1}: {rest.removeprefix(': ')}{hint}"
 
 
 def _entry(file: LexiconFile, term: Term) -> Entry:

@@ -286,6 +286,25 @@ def test_what_cannot_be_looked_at_is_said(config: Config, storage: Storage) -> N
     ]
 
 
+def test_entries_and_chat_that_nobody_can_read_hold_up_no_purge(config: Config, storage: Storage) -> None:
+    line = {"at_s": 0, "user": USER, "text": WORDS}
+    deep: object = []
+    for _ in range(600):
+        deep = [deep]
+    quarantine.put_aside(storage, {"chat": [line], "deep": deep}, reason="manifest", detail="x", lane="live")
+    quarantine.put_aside(storage, {"chat": [line]}, reason="manifest", detail="x", lane="live")
+    storage.put("quarantine/damaged.json", b"{")
+    storage.put("media/chat.jsonl", b"[" * 5000 + b"\n" + json.dumps(line).encode())
+
+    done = purge_user(config, storage, None, USER)
+
+    told = [left.partition(" cannot ")[2] for left in done.left if left.startswith("quarantine entry invalid/")]
+    assert told == ["be looked through (RecursionError)"]
+    assert any(left.startswith("quarantine entry damaged: not a readable entry") for left in done.left)
+    assert done.changed["quarantine entries"] == 1
+    assert storage.get("media/chat.jsonl") == b"[" * 5000
+
+
 @pytest.fixture
 def liverisk(config: Config) -> Callable[..., Result]:
     return lambda *arguments, **given: CliRunner(env=environment_of(config)).invoke(cli, ["purge", *arguments], **given)

@@ -86,6 +86,45 @@ def test_what_is_no_message_is_put_aside_and_the_next_one_taken(config: Config, 
     assert len(taken) == 1
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        b'"body": "\xff"',
+        b'"body": "not base64", "properties": {"delivery_tag": "one", "body_encoding": "base64"}',
+        b'"headers": ["task"]',
+        b'"content-length": 0x1f',
+        b'"body": ' + b"[" * 990 + b"]" * 990,
+    ],
+    ids=["bytes", "base64", "headers", "number", "deep"],
+)
+def test_what_only_seems_a_message_is_put_aside_and_the_next_one_taken(
+    config: Config, broker: redis.Redis, more: bytes
+) -> None:
+    broker.lpush("live", b'{"properties": {"delivery_tag": "one"}, ' + more + b"}")
+    sent(config, "live")
+    taken: list[Any] = []
+    with taker(config, taken) as one:
+        wait_for(lambda: one.take(), "the message behind it is taken")
+    assert (broker.llen(DEAD), broker.hlen(UNACKED), len(taken)) == (1, 1, 1)
+
+
+def test_a_message_that_celery_stumbles_over_is_refused_and_the_next_one_taken(
+    config: Config, broker: redis.Redis
+) -> None:
+    sent(config, "live", "live")
+    taken: list[Any] = []
+
+    def stumbles_once(message: Any) -> None:
+        taken.append(message)
+        if len(taken) == 1:
+            raise TypeError("unhashable type: 'list'")
+
+    with taker(config, taken) as one:
+        one.on_message = stumbles_once
+        assert one.take() == 2
+        assert broker.hlen(UNACKED) == 1
+
+
 def test_a_broker_that_refuses_is_asked_again_later(
     config: Config, broker: redis.Redis, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -474,6 +474,7 @@ def test_a_message_delivered_again_asks_for_the_same_review(config: Config, runs
         ({"stream_id": "room-1", "since": "noon"}, "since"),
         ({"stream_id": "room-1", "since": "2026-03-10T20:00:00Z", "until": "2026-03-10T20:00:00Z"}, "since"),
         ({"stream_id": "room-1", "lane": "live"}, "lane"),
+        ({"stream_id": "room-1", "until": "9999-12-31T23:59:59Z"}, "until"),
     ],
 )
 def test_a_malformed_message_is_refused_by_its_field(config: Config, message: JsonValue, field: str) -> None:

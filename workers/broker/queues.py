@@ -20,7 +20,7 @@ from workers.broker.connecting import AWAY, connect_rabbit, declare, place_of, r
 from workers.broker.declared import DEAD
 from workers.broker.settings import Broker
 from workers.config import Config, ConfigError
-from workers.lanes import LANES, Lane
+from workers.lanes import LANES, Lane, epoch_s
 
 UNACKED = "unacked"
 """Where kombu keeps messages in Redis that were delivered and not yet acknowledged."""
@@ -108,12 +108,16 @@ class RedisQueues:
 
     def withdraw(self, lane: Lane, run: str) -> int:
         theirs = {raw for raw in self._waiting(lane) if headers_of(raw).get("run") == run}
-        return sum(int(self._client.lrem(lane, 0, raw)) for raw in theirs)
+        return sum(self._removed(lane, raw) for raw in theirs)
+
+    def _removed(self, lane: Lane, raw: bytes) -> int:
+        removed: int = self._client.execute_command("LREM", lane, 0, raw)  # type: ignore[no-untyped-call]
+        return removed
 
     def under_way(self, lane: Lane, run: str) -> frozenset[str]:
-        unacked = self._client.hvals(UNACKED)
-        assert isinstance(unacked, list)
-        headers = [headers_of(raw) for raw in (*self._waiting(lane), *_envelopes(map(_text, unacked)))]
+        unacked: Any = self._client.hvals(UNACKED)
+        there: list[bytes | str] = [*self._waiting(lane), *_envelopes(unacked)]
+        headers = [headers_of(raw) for raw in there]
         return frozenset(str(header["id"]) for header in headers if header.get("run") == run and "id" in header)
 
     def look(self) -> None:
@@ -126,10 +130,10 @@ class RedisQueues:
     def close(self) -> None:
         self._client.close()
 
-    def _waiting(self, lane: Lane) -> list[str]:
-        found = self._client.lrange(lane, 0, -1)
-        assert isinstance(found, list)
-        return [_text(raw) for raw in found]
+    def _waiting(self, lane: Lane) -> list[bytes]:
+        """As they lie there: anybody's bytes, which need be no text."""
+        found: Any = self._client.lrange(lane, 0, -1)
+        return list(found)
 
 
 class RabbitQueues:
@@ -255,7 +259,7 @@ def headers_of(envelope: bytes | str) -> Mapping[str, JsonValue]:
     """The headers of a message as it lies in Redis; none when it is no message."""
     try:
         return dict(json.loads(envelope)["headers"])
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return {}
 
 
@@ -266,19 +270,14 @@ def _anew(message: Any, headers: Mapping[str, Any]) -> amqp.Message:
 
 
 def _age_s(queued_at: object, now: float) -> float | None:
-    if isinstance(queued_at, bool) or not isinstance(queued_at, int | float):
-        return None
-    return round(max(0.0, now - queued_at), 1)
+    said = epoch_s(queued_at)
+    return None if said is None else round(max(0.0, now - said), 1)
 
 
-def _text(raw: object) -> str:
-    return raw.decode() if isinstance(raw, bytes) else str(raw)
-
-
-def _envelopes(unacked: Iterable[str]) -> Iterator[str]:
+def _envelopes(unacked: Iterable[bytes]) -> Iterator[str]:
     """The messages out of the transport's entries, each `[message, exchange, routing key]`."""
     for entry in unacked:
         try:
             yield json.dumps(json.loads(entry)[0])
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, RecursionError):
             continue

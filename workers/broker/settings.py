@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from pipelines.strict import Strict
+from pipelines.strict import YEAR_S, Seconds, Strict
 
 REDIS_SCHEMES, RABBIT_SCHEMES = ("redis", "rediss"), ("amqp", "amqps")
 SAFE_SCHEMES = ("rediss", "amqps")
@@ -34,10 +34,15 @@ class Broker(Strict):
     url_file: Path | None = Field(default=None, description="holds the address, for the password in it")
     tls: Tls = Tls()
     visibility_timeout_s: int = Field(
-        default=120, ge=2, description="when Redis gives back a dead worker's message; work on a run ends before it"
+        default=120,
+        ge=2,
+        le=YEAR_S,
+        description="when Redis gives back a dead worker's message; work on a run ends before it",
     )
-    socket_timeout_s: float = Field(default=10, gt=0)
-    delivery_limit: int = Field(default=20, ge=2, description="deliveries after which RabbitMQ puts a message aside")
+    socket_timeout_s: Seconds = Field(default=10, gt=0)
+    delivery_limit: int = Field(
+        default=20, ge=2, le=1000, description="deliveries after which RabbitMQ puts a message aside"
+    )
 
     @field_validator("url")
     @classmethod
@@ -60,7 +65,9 @@ class State(Strict):
     url: SecretStr | None = Field(default=None, description="redis(s)://…; null: the broker's, where that is Redis")
     url_file: Path | None = None
     tls: Tls = Tls()
-    ttl_s: int = Field(default=3600, ge=60, description="temporal state of a silent stream is forgotten after this")
+    ttl_s: int = Field(
+        default=3600, ge=60, le=YEAR_S, description="temporal state of a silent stream is forgotten after this"
+    )
 
     @field_validator("url")
     @classmethod
@@ -82,7 +89,11 @@ def check_together(broker: Broker, state: State, max_attempts: int) -> None:
 
 
 def scheme_of(url: SecretStr) -> str:
-    return urlsplit(url.get_secret_value()).scheme
+    """`ValueError` for what is no address at all; Python's own quotes the address, with the password in it."""
+    try:
+        return urlsplit(url.get_secret_value()).scheme
+    except ValueError:
+        raise ValueError("is no address") from None
 
 
 def _of_scheme(url: SecretStr | None, schemes: Sequence[str], otherwise: str) -> SecretStr | None:

@@ -36,6 +36,9 @@ REFUSED_S = 1.0
 RESTORE_S = 1.0
 """Between two looks for messages that somebody has had for too long."""
 RESTORED_AT_ONCE = 100
+UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+"""What kombu and Celery raise for a message that is none: a header of another type, a body that is not base64. Whoever
+looks must not end of it: nobody would look again."""
 
 TAKE = """
 for index = 4, #KEYS do
@@ -53,7 +56,7 @@ for index = 4, #KEYS do
     redis.call('HSET', KEYS[1], tag, '[' .. item .. ',"",' .. cjson.encode(lane) .. ']')
     redis.call('ZADD', KEYS[2], now[1] .. '.' .. string.format('%06d', now[2]), tag)
     redis.call('RPOP', KEYS[index])
-    return {item, #item}
+    return {item, #item, tag}
   end
 end
 return false
@@ -106,7 +109,11 @@ class LaneTaker(Subscription):  # type: ignore[misc]  # kombu ships no types
             message = self._most_urgent()
             if message is None:
                 return taken or None
-            self._receive_callback(message)
+            try:
+                self._receive_callback(message)
+            except UNREADABLE as error:
+                logger.error("message refused error=%s", type(error).__name__)
+                message.reject_log_error(logger, (OSError,))
             taken += 1
         return taken
 
@@ -176,11 +183,25 @@ class RedisTaker(LaneTaker):
             found = client.eval(TAKE, len(keys), *keys, *(lane for _, lane in waiting))
         if not found:
             return None
-        item, length = found
+        item, length, *tag = found
         if not item:
             logger.error("message refused error=no message bytes=%d", length)
             return None
-        message = channel.Message(json.loads(item), channel=channel)
+        try:
+            message = channel.Message(json.loads(item), channel=channel)
+        except UNREADABLE as error:
+            logger.error("message refused error=%s bytes=%d", type(error).__name__, length)
+            self._put_aside(item, *tag)
+            return None
         # Only noted in this process: the script has noted it in the server.
         Delivered.append(channel.qos, message, message.delivery_tag)
         return message
+
+    def _put_aside(self, item: bytes, tag: bytes) -> None:
+        """What the script took for a message, and is none."""
+        channel = self.channel
+        with channel.conn_or_acquire() as client, client.pipeline() as pipe:
+            pipe.lpush(DEAD, item)
+            pipe.zrem(channel.unacked_index_key, tag)
+            pipe.hdel(channel.unacked_key, tag)
+            pipe.execute()

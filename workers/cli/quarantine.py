@@ -21,19 +21,23 @@ def quarantine() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
 def list_entries(chosen: Path | None, as_json: bool) -> None:
-    """List quarantined messages. Ends with 1 when there are none."""
+    """List quarantined messages. Ends with 1 when there are none, with 3 when some entry cannot be read."""
     from workers.quarantine import QuarantineError, entries
     from workers.storage import Storage, StorageError
 
+    damaged: list[QuarantineError] = []
     try:
-        found = list(entries(Storage(configured(chosen).store)))
-    except (StorageError, QuarantineError) as error:
+        found = list(entries(Storage(configured(chosen).store), damaged.append))
+    except StorageError as error:
         raise CommandError(str(error)) from None
     for name, entry in found:
         if as_json:
             click.echo(json.dumps({"name": name, **entry.model_dump(mode="json", exclude={"message"})}))
         else:
             click.echo(f"{name}  {entry.reason}: {entry.detail}  ({entry.attempts} starts, {entry.at:%F %T}Z)")
+    if damaged:
+        more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
+        raise CommandError(f"{damaged[0]}{more}")
     if not found:
         raise CommandError("nothing is in quarantine", exit_code=1)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipelines.manifest import FrameRef, one_line
+from pipelines.manifest import FrameRef, as_one_line, one_line
 from pipelines.policies import POLICY_IDS
 from pipelines.record import Modality, Record, TextObservation
 from pipelines.text.language import language_of
@@ -181,7 +181,7 @@ def _row(path: Path, number: int, line: str, slot: str) -> Asked:
         raise WrongInput(f"{path}, {where}: {one_line(error)}") from None
     unknown = sorted(set(row.truth) - set(POLICY_IDS))
     if unknown:
-        raise WrongInput(f"{path}, {where}: no policy named {unknown[0]}")
+        raise WrongInput(f"{path}, {where}: no policy named {as_one_line(unknown[0])}")
     name = f"{path.name}:{number}"
     if takes_text(slot):
         if row.text is None:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from pipelines.strict import Strict
+from pipelines.strict import Seconds, Strict
 
 
 class Engine(Strict):
@@ -16,9 +16,9 @@ class Engine(Strict):
     key: SecretStr | None = Field(default=None, description="shared by workers and an engine at host:port")
     key_file: Path | None = None
     device: str = Field(default="auto", description="auto, cpu or cuda:N")
-    linger_s: float = Field(default=15, gt=0, description="ends this long after its last worker died")
-    start_timeout_s: float = Field(default=600, gt=0, description="the first start builds or fetches checkpoints")
-    stuck_s: float = Field(default=120, gt=0, description="a batch that runs longer hangs: the engine is replaced")
+    linger_s: Seconds = Field(default=15, gt=0, description="ends this long after its last worker died")
+    start_timeout_s: Seconds = Field(default=600, gt=0, description="the first start builds or fetches checkpoints")
+    stuck_s: Seconds = Field(default=120, gt=0, description="a batch that runs longer hangs: the engine is replaced")
     memory_limit_mb: int | None = Field(
         default=None,
         ge=1,

@@ -145,7 +145,7 @@ def unpack_request(message: bytes) -> tuple[Head, Sequence[Item]]:
     try:
         content = _unpacked(message)
         return _REQUEST.validate_python(content["head"]), [_item(fields) for fields in content["items"]]
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise WireError(type(error).__name__) from None
 
 
@@ -174,7 +174,7 @@ def unpack_reply(message: bytes) -> Reply:
         if "given" in content:
             return Given.model_validate(content["given"])
         return [_RESULT[name].model_validate(fields) for name, fields in content["results"]]
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise WireError(type(error).__name__) from None
 
 

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from workers.fetch import MAX_CHAT_BYTES
 from workers.privacy.purging import Purge
 from workers.quarantine import PREFIX as QUARANTINE
-from workers.quarantine import QuarantineError, as_json, entries
+from workers.quarantine import Entry, as_json, entries
 from workers.storage import ObjectMissing
 
 NO_CHAT = (".mjpeg", ".jpg", ".jpeg", ".png", ".webp", ".flac", ".wav", ".ogg", ".opus", ".mp3", ".m4a", ".aac", ".mp4")
@@ -36,25 +36,27 @@ def purge_chat(purge: Purge, user: str) -> None:
 
 def purge_quarantined_chat(purge: Purge, user: str) -> None:
     """Rewrites every quarantined message that has lines of the user."""
-    try:
-        for name, entry in entries(purge.storage):
-            message = json.loads(entry.message)
-            kept = _without(message, user)
-            if kept != message:
-                after = entry.model_copy(update={"message": as_json(kept)})
-                purge.replace(
-                    f"{QUARANTINE}{name}.json", after.model_dump_json(indent=1).encode(), "quarantine entries"
-                )
-            if any(value == user for value in _texts(kept)):
-                purge.left(f"quarantine entry {name} names the user where no chat line should")
-    except QuarantineError as error:
-        purge.left(f"quarantine was not looked at further: {error}")
+    for name, entry in entries(purge.storage, lambda error: purge.left(f"quarantine entry {error}")):
+        try:
+            _purge_entry(purge, name, entry, user)
+        except (ValueError, RecursionError) as error:
+            purge.left(f"quarantine entry {name} cannot be looked through ({type(error).__name__})")
+
+
+def _purge_entry(purge: Purge, name: str, entry: Entry, user: str) -> None:
+    message = json.loads(entry.message)
+    kept = _without(message, user)
+    if kept != message:
+        after = entry.model_copy(update={"message": as_json(kept)})
+        purge.replace(f"{QUARANTINE}{name}.json", after.model_dump_json(indent=1).encode(), "quarantine entries")
+    if any(value == user for value in _texts(kept)):
+        purge.left(f"quarantine entry {name} names the user where no chat line should")
 
 
 def _user_of(line: bytes) -> object:
     try:
         found = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found.get("user") if isinstance(found, dict) else None
 

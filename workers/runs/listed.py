@@ -28,13 +28,18 @@ def read_segments(name: str, content: bytes) -> frozenset[Segment]:
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise WrongSelection(f"{name}:{line}: is not UTF-8 text") from None
-    found: set[Segment] = set()
+    try:
+        return frozenset(_checked(name, lines))
+    except csv.Error:
+        raise WrongSelection(f"{name}: is no CSV that can be read") from None
+
+
+def _checked(name: str, lines: list[str]) -> Iterator[Segment]:
     for number, names in _columns(lines) if _is_table(lines) else _rows(lines):
         try:
-            found.add(_NAMES.validate_python(names))
+            yield _NAMES.validate_python(names)
         except ValidationError:
             raise WrongSelection(f"{name}:{number}: is no stream and segment id, as in room-1/seg-000001") from None
-    return frozenset(found)
 
 
 def _is_table(lines: list[str]) -> bool:
@@ -64,6 +69,6 @@ def _names(line: str) -> object:
 def _fields(line: str) -> object:
     try:
         fields = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return (fields.get("stream_id"), fields.get("segment_id"))

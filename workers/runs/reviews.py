@@ -15,12 +15,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import redis
-from pydantic import AwareDatetime, JsonValue, ValidationError
+from pydantic import JsonValue, ValidationError
 
 from pipelines.manifest import one_line, segment_id_at
 from pipelines.policies import read_policies
 from pipelines.record import STAGES, Record, Verdict
-from pipelines.strict import Identifier, Strict
+from pipelines.strict import Identifier, Moment, Strict
 from workers.config import Config
 from workers.records import place_of, record_keys, tells_its_time
 from workers.runs.hold import tell
@@ -49,8 +49,8 @@ class _Asked(Strict):
     """The message of the task `liverisk.review`."""
 
     stream_id: Identifier
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Moment | None = None
+    until: Moment | None = None
     reason: Reason = ""
 
 

@@ -16,7 +16,7 @@ from pipelines.manifest import ObjectKey, Profile
 from pipelines.policies import Policies
 from pipelines.record import LEXICON, Action, Modality, Observations, Severity
 from pipelines.reexamine import Stage
-from pipelines.strict import Identifier, Sha256, Strict
+from pipelines.strict import Identifier, Moment, Sha256, Strict
 from workers.lanes import Lane
 
 Kind = Literal["review", "rescan"]
@@ -34,9 +34,9 @@ class Request(Strict):
 
     run: Identifier
     stream_id: Identifier
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
-    requested_at: AwareDatetime
+    since: Moment | None = None
+    until: Moment | None = None
+    requested_at: Moment
     by: str = Field(max_length=256, description="a user and host, another service, or `fusion`")
     reason: Reason = ""
     policies: tuple[str, ...] = Field(default=(), description="those whose verdict asked for it")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 
 import av
+import cv2
 import numpy as np
 from av.error import FFmpegError
 from numpy.typing import NDArray
@@ -22,17 +23,21 @@ MAX_PIXELS = 8192 * 8192
 
 USUAL_FRAME_S = 0.04
 
+UNUSABLE = (FFmpegError, ValueError, ArithmeticError, cv2.error)
+"""What converting a frame raises that came whole out of its decoder."""
+
 
 class Decoding:
     """The events of one opened source, with the source's first instant at `begin_s`.
 
-    `undecodable` counts packets that no decoder could use; their time shows up as a gap.
+    `undecodable` counts packets that no decoder could use, and frames that nothing converts; the time of packets shows
+    up as a gap.
     """
 
     def __init__(self, opened: Opened, settings: Sampler, begin_s: float = 0.0) -> None:
         self._opened = opened
-        self._encode = partial(jpeg, longest_px=settings.max_frame_side_px, quality=settings.jpeg_quality)
-        step_s = SPLICED_STEP_S if opened.spliced or opened.live else RECORDED_STEP_S
+        self._jpeg = partial(jpeg, longest_px=settings.max_frame_side_px, quality=settings.jpeg_quality)
+        self._step_s = step_s = SPLICED_STEP_S if opened.spliced or opened.live else RECORDED_STEP_S
         zero_s = (opened.container.start_time or 0) / av.time_base
         self._video = Timeline(zero_s, begin_s, step_s)
         self._audio = Timeline(zero_s, begin_s, step_s)
@@ -57,10 +62,18 @@ class Decoding:
                 self.undecodable += 1
                 continue
             for frame in frames:
-                if isinstance(frame, av.VideoFrame):
-                    yield self._sight(frame)
-                else:
-                    yield from self._sounds(frame)
+                yield from self._taken(frame)
+
+    def _taken(self, frame: av.VideoFrame | av.AudioFrame) -> Iterator[Sight | Sound]:
+        """Damage can make a frame that has no rate, or that nothing converts."""
+        try:
+            if isinstance(frame, av.VideoFrame):
+                yield self._sight(frame)
+            else:
+                yield from self._sounds(frame)
+        except UNUSABLE:
+            self.undecodable += 1
+            self._resampler = None
 
     def _packets(self) -> Iterator[av.Packet]:
         """Until the end. PyAV's last flush stumbles over tracks that appeared on the way; by then all are read."""
@@ -74,7 +87,15 @@ class Decoding:
         if not duration_s:
             rate = self._opened.video.average_rate if self._opened.video is not None else None
             duration_s = float(1 / rate) if rate else USUAL_FRAME_S
-        return Sight(self._video.place(frame.time, duration_s), duration_s, partial(self._encode, frame))
+        duration_s = min(duration_s, self._step_s)
+        return Sight(self._video.place(frame.time, duration_s), duration_s, partial(self._encoded, frame))
+
+    def _encoded(self, frame: av.VideoFrame) -> bytes | None:
+        try:
+            return self._jpeg(frame)
+        except UNUSABLE:
+            self.undecodable += 1
+            return None
 
     def _sounds(self, frame: av.AudioFrame) -> Iterator[Sound]:
         at_s = self._audio.place(frame.time, frame.samples / frame.sample_rate)

@@ -24,11 +24,14 @@ class Tracks:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """One decoded frame, on screen for `duration_s`. `encode` makes its JPEG; most frames never need one."""
+    """One decoded frame, on screen for `duration_s`. `encode` makes its JPEG, which most frames never need.
+
+    It gives None for a frame that can be none.
+    """
 
     at_s: float
     duration_s: float
-    encode: Callable[[], bytes]
+    encode: Callable[[], bytes | None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,9 @@ class Segmenter:
         interval_s = self._tier.frame_interval_s
         if sight.at_s < max(self._start_s, self._due * interval_s) - ROUNDING_S:
             return
-        self._stills.append((sight.at_s, sight.encode()))
+        if (picture := sight.encode()) is None:
+            return
+        self._stills.append((sight.at_s, picture))
         self._due = math.floor((sight.at_s + ROUNDING_S) / interval_s) + 1
 
     def _close(self, until_s: float) -> Iterator[Window]:

@@ -61,6 +61,12 @@ def test_only_the_frames_that_are_kept_are_converted() -> None:
     assert converted == [0, 2, 4, 6, 8]
 
 
+def test_a_frame_that_cannot_be_converted_gives_way_to_the_next() -> None:
+    odd = Sight(2, 1, lambda: None)
+    cut = windows([Sight(at_s, 1, lambda: b"jpeg") if at_s != 2 else odd for at_s in range(10)], frozenset(("video",)))
+    assert [still.at_s for still in cut[0].stills] == [0, 3, 4, 6, 8]
+
+
 def test_frames_rarer_than_asked_are_all_kept() -> None:
     cut = windows([Sight(at_s, 3, lambda: b"jpeg") for at_s in (0.0, 3.0, 6.0, 9.0)], frozenset(("video",)))
     assert [still.at_s for still in cut[0].stills] == [0, 3, 6, 9]

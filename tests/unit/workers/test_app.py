@@ -128,6 +128,8 @@ def test_tasks_of_runs_may_take_longer_than_live_ones_but_end_before_their_messa
         (9e9, None),
         (-9e9, None),
         (float("nan"), None),
+        (float("inf"), None),
+        (10**400, None),
         (None, None),
         ("1000", None),
         (True, None),
