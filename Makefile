@@ -23,7 +23,7 @@ demo: install ## Watch the bundled livestream with everything embedded and print
 
 # Two processes, a file at a time: most of the time is spent waiting for servers, engines and timeouts.
 test: install ## Run every test; what needs a server starts a real one
-	@$(BIN)/pytest -q -n 2 --dist loadscope --durations 25 --ignore tests/integration/test_rabbitmq.py
+	@$(BIN)/pytest -q -n 2 --dist loadscope --durations 25
 
 check: install ## Lint, format, types, import directions, settings, policies and model cards
 	@$(BIN)/ruff check
@@ -57,7 +57,6 @@ prove-brokers: install ## Run all tests of the whole pool on Valkey and then on 
 	@for broker in valkey rabbitmq; do echo "== $$broker"; \
 		LIVERISK_TEST_BROKER=$$broker $(BIN)/pytest -q -p no:randomly --timeout 900 \
 		tests/e2e/test_pool.py tests/e2e/test_crashes.py tests/e2e/test_connections.py tests/e2e/test_sampling.py; done
-	@$(BIN)/pytest -q -p no:randomly tests/integration/test_rabbitmq.py
 
 rabbitmq: ## Unpack RabbitMQ for the tests into .venv, if apt has it; `install` does it once
 	@rm -f $(RABBITMQ) && $(MAKE) --no-print-directory $(RABBITMQ)

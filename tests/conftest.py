@@ -34,6 +34,7 @@ hypothesis.settings.load_profile("patient")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 DATABASES = 512
+VHOSTS = 32
 _database = itertools.count(1)
 
 
@@ -104,7 +105,7 @@ def decoder() -> Iterator[Contained]:
 def rabbitmq() -> Iterator[RabbitMQ]:
     """A real RabbitMQ; where none is installed, what needs it fails, and says so."""
     directory = Path(tempfile.mkdtemp(prefix="liverisk-rabbit-"))
-    server = RabbitMQ(directory, password=uuid.uuid4().hex)
+    server = RabbitMQ(directory, password=uuid.uuid4().hex, vhosts=VHOSTS)
     try:
         server.start()
         yield server

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -31,13 +32,16 @@ def scripts() -> Path | None:
 class RabbitMQ:
     """One node with a name, ports and an Erlang port mapper of its own. A restart keeps ports, data and password."""
 
-    def __init__(self, directory: Path, password: str, *, tls: dict[str, Path] | None = None) -> None:
+    def __init__(self, directory: Path, password: str, *, tls: dict[str, Path] | None = None, vhosts: int = 0) -> None:
+        """`vhosts`: for how many tests that want queues of their own; they are made when the server starts."""
         place = scripts()
         if place is None:
             pytest.fail("needs RabbitMQ: make rabbitmq")
         self._directory = directory
         self._password = password
         self._tls = tls  # as `tests.certificates` makes them
+        self._vhosts = [f"test-{number}" for number in range(vhosts)]
+        self._unused = iter(self._vhosts)
         self.port, self._names, self._distribution = free_ports(3)
         unpacked = Path(os.environ.get(PLACE, UNPACKED)) / "usr" / "lib" / "erlang" / "bin"
         self._path = f"{unpacked}{os.pathsep}{os.environ['PATH']}"
@@ -62,10 +66,15 @@ class RabbitMQ:
         scheme = "amqp" if self._tls is None else "amqps"
         return f"{scheme}://liverisk:{self._password}@localhost:{self.port}//"
 
+    def own_url(self) -> str:
+        """A virtual host that nobody else has used: queues of the same name are not those of another test."""
+        return f"{self.url.removesuffix('//')}/{next(self._unused)}"
+
     def start(self) -> None:
         """Returns when it answers; about four seconds."""
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(self._directory / "rabbitmq.conf", "\n".join((*self._settings(), "")))
+        write_private(self._directory / "definitions.json", json.dumps(self._definitions()))
         write_private(self._directory / "enabled_plugins", "[].\n")
         if not self._mapper.running:
             self._mapper.start()
@@ -110,10 +119,18 @@ class RabbitMQ:
             ]
         return [
             *listeners,
-            "default_user = liverisk",
-            f"default_pass = {self._password}",
+            f"load_definitions = {self._directory / 'definitions.json'}",
             "log.console.level = warning",
         ]
+
+    def _definitions(self) -> dict[str, object]:
+        vhosts = ["/", *self._vhosts]
+        everything = {"user": "liverisk", "configure": ".*", "write": ".*", "read": ".*"}
+        return {
+            "users": [{"name": "liverisk", "password": self._password, "tags": ""}],
+            "vhosts": [{"name": name} for name in vhosts],
+            "permissions": [{**everything, "vhost": name} for name in vhosts],
+        }
 
     def _environment(self) -> dict[str, str]:
         base = self._directory

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import redis
 from celery import Celery
@@ -210,7 +210,7 @@ def dropping(work: Callable[[], str | None]) -> Callable[[], str | None]:
 
 
 def run_once(
-    work: Callable[[], object], lane: Lane, again: Callable[[Exception, Lane], None] = put_back_same
+    work: Callable[[], object], lane: Lane, again: Callable[[Exception, Lane], NoReturn] = put_back_same
 ) -> object:
     """One delivery; what came out. `again` puts the message back; how often that happens is the work's to count."""
     try:
@@ -218,14 +218,14 @@ def run_once(
     except PUT_BACK as error:
         said = logging.DEBUG if isinstance(error, StoreStillAway) else logging.WARNING  # that was said when it began
         logger.log(said, "segment put back lane=%s error=%s", lane, type(error).__name__)
-        return _later(error, lane, again)
+        _later(error, lane, again)
     except Exception as error:  # noqa: BLE001  # whatever it was, the message must come back
         # The traceback's lines are ours; the message could quote content, so only the class is logged.
         logger.error("segment failed lane=%s error=%s at=%s", lane, type(error).__name__, raised_at(error))
-        return _later(error, lane, again)
+        _later(error, lane, again)
 
 
-def _later(error: Exception, lane: Lane, again: Callable[[Exception, Lane], None]) -> str:
+def _later(error: Exception, lane: Lane, again: Callable[[Exception, Lane], NoReturn]) -> NoReturn:
     """Puts the message back after a pause. The soft time limit may pass meanwhile: a task that ends with that is
     acknowledged, and its segment would be lost.
     """
@@ -234,4 +234,3 @@ def _later(error: Exception, lane: Lane, again: Callable[[Exception, Lane], None
         again(error, lane)
     except SoftTimeLimitExceeded as late:
         put_back_same(late, lane)
-    return "put_back"

@@ -12,6 +12,7 @@ from pydantic import JsonValue
 from pipelines.manifest import SegmentManifest
 from workers.broker.clock import BrokerClock
 from workers.broker.connecting import AWAY, RETRIES, BrokerError, in_a_line, make_celery, place_of
+from workers.broker.sending import send
 from workers.config import Config
 from workers.lanes import CLASSIFY, CONCLUDE, REEXAMINE, REVIEW, Lane
 from workers.runs.messages import batch_task, segment_task
@@ -71,28 +72,10 @@ class Publisher:
 
     def _send(self, task: str, arguments: list[JsonValue], task_id: str, lane: Lane, headers: Headers) -> None:
         try:
-            try:
-                self._put(task, arguments, task_id, lane, headers)
-            except AttributeError:  # kombu, when a connection breaks just as it is renewed; what it renews next works
-                self._put(task, arguments, task_id, lane, headers)
-        except AttributeError:
-            raise self._silent(ConnectionResetError()) from None
+            told = {"queued_at": round(self._clock.now(), 3), **headers}
+            send(self._app, task, arguments, task_id=task_id, lane=lane, headers=told)
         except AWAY as error:
             raise self._silent(error) from None
-
-    def _put(self, task: str, arguments: list[JsonValue], task_id: str, lane: Lane, headers: Headers) -> None:
-        self._app.send_task(
-            task,
-            args=arguments,
-            task_id=task_id,
-            queue=lane,
-            headers={"queued_at": round(self._clock.now(), 3), **headers},
-            ignore_result=True,
-            retry=True,
-            retry_policy=RETRIES,
-            # Celery would put the manifest's text, chat included, into a header that monitors show.
-            argsrepr=f"({task_id!r},)",
-        )
 
     def close(self) -> None:
         self._app.close()

@@ -18,7 +18,7 @@ from typing import Any
 import redis
 
 from workers.broker.connecting import AWAY, BrokerError, make_celery, redis_client
-from workers.broker.queues import open_queues
+from workers.broker.queues import Queues, open_queues
 from workers.config import Config, ConfigError
 from workers.engine.heartbeat import beats
 from workers.engine.reported import Engine, parse_engine
@@ -191,11 +191,21 @@ def _state(config: Config) -> Iterator[redis.Redis]:
         yield client
 
 
+def messages_in_work(config: Config, queues: Queues) -> int | None:
+    """What workers have, from the broker or else from them; None when they could not be asked."""
+    found = queues.in_work()
+    return _active(_workers(config)) if found is None else found
+
+
 def _in_work(queue: _Queue | None, workers: tuple[Worker, ...] | None) -> int | None:
     """RabbitMQ does not say; then the workers are believed."""
-    if queue is None or queue.in_work is not None or workers is None:
+    if queue is None or queue.in_work is not None:
         return queue.in_work if queue else None
-    return sum(worker.active or 0 for worker in workers)
+    return _active(workers)
+
+
+def _active(workers: tuple[Worker, ...] | None) -> int | None:
+    return None if workers is None else sum(worker.active or 0 for worker in workers)
 
 
 def _lane(name: str, queue: _Queue | None, workers: int | None) -> Lane:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 import redis
-from celery.exceptions import Reject
+from celery.exceptions import Ignore, Reject
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
@@ -82,15 +82,21 @@ def test_how_messages_end_is_counted_and_why_they_go_back(
     def refuse() -> object:
         raise Reject("StorageError", requeue=True)
 
+    def send_anew() -> object:
+        raise Ignore("Starved")
+
     tally.count(lambda: "recorded")
     tally.count(lambda: "recorded")
     with pytest.raises(Reject):
         tally.count(refuse)
+    with pytest.raises(Ignore):
+        tally.count(send_anew)
     count_quarantined(broker, "crashed")
     found = said(config)
 
     assert value(found, "liverisk_messages_total", task="classify", lane="live", outcome="recorded") == 2
     assert value(found, "liverisk_put_back_total", task="classify", lane="live", error="StorageError") == 1
+    assert value(found, "liverisk_put_back_total", task="classify", lane="live", error="Starved") == 1
     assert value(found, "liverisk_quarantined_total", reason="crashed") == 1
     assert value(found, "liverisk_quarantined_total", reason="manifest") == 0
 

@@ -8,6 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 import redis
+from celery._state import _task_stack
+from celery.exceptions import Ignore
 from pydantic import SecretStr
 
 from pipelines.manifest import parse_manifest
@@ -15,31 +17,33 @@ from tests.conftest import wait_for
 from tests.rabbitmq import RabbitMQ
 from tests.records import record
 from tests.segments import CHAT_ONLY as MANIFEST
+from workers.app import make_app
 from workers.broker.checks import check_broker
 from workers.broker.connecting import connect_rabbit
 from workers.broker.dead import bury
 from workers.broker.declared import DEAD, lane_queues
+from workers.broker.letters import Letter
+from workers.broker.putting_back import put_back
 from workers.broker.queues import RabbitQueues, note_lane, open_queues, queues_of
 from workers.broker.settings import Broker, State
 from workers.broker.takers import RabbitTaker
 from workers.config import Config, ConfigError
-from workers.lanes import LANES
+from workers.lanes import CLASSIFY
+from workers.privacy.purge import purge_stream, purge_user
 from workers.publish import Publisher, PublishError
 from workers.quarantine import entries
 from workers.records import write_record
+from workers.runs.reexamination import Starved
 from workers.status import read_status
-from workers.storage import Storage
+from workers.storage import Storage, StorageError
 
 
 @pytest.fixture
-def rabbit(config: Config, rabbitmq: RabbitMQ) -> Iterator[Config]:
-    """The test's settings with RabbitMQ as broker, whose queues are gone afterwards; state stays in Valkey."""
+def rabbit(config: Config, rabbitmq: RabbitMQ) -> Config:
+    """The test's settings with RabbitMQ as broker, and queues of the test's own there; state stays in Valkey."""
     assert config.broker.url is not None
-    broker = Broker(url=SecretStr(rabbitmq.url))
-    yield config.model_copy(update={"broker": broker, "state": State(url=config.broker.url)})
-    with connect_rabbit(broker) as connection:
-        for queue in (*LANES, DEAD):
-            connection.default_channel.queue_delete(queue)
+    broker = Broker(url=SecretStr(rabbitmq.own_url()))
+    return config.model_copy(update={"broker": broker, "state": State(url=config.broker.url)})
 
 
 @pytest.fixture
@@ -128,6 +132,57 @@ def test_what_waits_is_younger_than_what_was_taken_last_and_than_the_last_empty_
     assert queues.oldest_s("review") is None
 
 
+def test_a_lane_that_is_gone_is_an_error_of_its_sender_who_declares_it_anew(
+    rabbit: Config, queues: RabbitQueues
+) -> None:
+    with Publisher(rabbit) as publisher:
+        publisher.send(MANIFEST)
+        with connect_rabbit(rabbit.broker) as connection:
+            connection.default_channel.queue_delete("live")
+        with pytest.raises(PublishError, match="the lane is gone"):
+            publisher.send(MANIFEST)
+        publisher.send(MANIFEST, "rescan")
+        for _ in range(2):
+            publisher.send(MANIFEST)
+    assert (queues.waiting("live"), queues.waiting("rescan")) == (2, 1)
+
+
+def test_what_a_worker_puts_back_is_sent_anew_and_its_message_is_done(rabbit: Config, queues: RabbitQueues) -> None:
+    app = make_app(rabbit)
+    task = app.tasks[CLASSIFY]
+    _task_stack.push(task)
+    task.push_request(id="room/s1/live", args=[MANIFEST.as_message()], kwargs={}, run="live", queued_at=12.5)
+    try:
+        with pytest.raises(Ignore, match=r"^Starved$"):
+            put_back(app, rabbit.broker, Starved(), "rescan")
+    finally:
+        task.pop_request()
+        _task_stack.pop()
+        app.close()
+    [again] = queues.sift("rescan", lambda _: True, stays=True)
+    assert (again.headers["id"], again.headers["run"], again.headers["queued_at"]) == ("room/s1/live", "live", 12.5)
+    assert again.given() == MANIFEST.as_message()
+
+
+def test_a_purge_takes_the_messages_of_a_stream_out_of_the_lanes_and_leaves_the_others(
+    rabbit: Config, queues: RabbitQueues, storage: Storage, broker: redis.Redis
+) -> None:
+    other = MANIFEST.model_copy(update={"stream_id": "other"})
+    with Publisher(rabbit) as publisher:
+        for sent in (MANIFEST, other, MANIFEST):
+            publisher.send(sent)
+        publisher.send_review(MANIFEST.stream_id)
+        publisher.send_review("other")
+    assert purge_stream(rabbit, storage, broker, "room", dry_run=True).removed == {"waiting messages": 3}
+    assert (queues.waiting("live"), queues.waiting("review")) == (3, 2)
+    done = purge_stream(rabbit, storage, broker, "room")
+    assert (done.removed, done.left) == ({"waiting messages": 3}, [])
+    assert (queues.waiting("live"), queues.waiting("review")) == (1, 1)
+    assert purge_user(rabbit, storage, broker, "viewer").left == [
+        "2 messages wait or are being worked on: purge again when they are recorded"
+    ]
+
+
 def rejected(config: Config, *, requeue: bool) -> None:
     """What a worker does that dies with the message, or refuses it, until it is gone from the lane."""
     with connect_rabbit(config.broker) as connection:
@@ -149,6 +204,28 @@ def test_a_message_that_was_delivered_too_often_goes_to_quarantine_with_its_mani
     assert entry.attempts == rabbit.broker.delivery_limit + 1
     assert parse_manifest(entry.message) == MANIFEST
     assert queues.put_aside() == 0
+
+
+def test_what_cannot_be_brought_to_quarantine_waits_however_often_it_is_tried(
+    rabbit: Config, queues: RabbitQueues, storage: Storage
+) -> None:
+    def away(_: Letter) -> None:
+        raise StorageError("away")
+
+    with Publisher(rabbit) as publisher:
+        publisher.send(MANIFEST, "live")
+    rejected(rabbit, requeue=False)
+    wait_for(lambda: queues.put_aside() == 1, "it is in the dead queue")
+    for _ in range(3):
+        with pytest.raises(StorageError):
+            queues.take_dead(away)
+    with connect_rabbit(rabbit.broker) as connection:
+        message = connection.default_channel.basic_get(DEAD)
+        assert not message.properties["application_headers"].get("x-delivery-count")
+    counted: list[str] = []
+    bury(queues, storage, delivery_limit=rabbit.broker.delivery_limit, count=counted.append)
+    [(_, entry)] = entries(storage)
+    assert (entry.reason, entry.lane, counted) == ("no_task", "live", ["no_task"])
 
 
 def test_a_segment_whose_last_delivery_left_its_record_needs_no_quarantine(

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import redis
 
+from pipelines.manifest import parse_manifest
+from tests.bare_worker import bare_worker, put_aside
 from tests.conftest import wait_for
 from tests.segments import CHAT_ONLY
 from workers.broker.connecting import make_celery
+from workers.broker.dead import bury
 from workers.broker.declared import DEAD, lane_queues
-from workers.broker.queues import UNACKED
+from workers.broker.queues import UNACKED, RedisQueues
 from workers.broker.takers import RedisTaker
 from workers.config import Config
+from workers.lanes import CLASSIFY
 from workers.publish import Publisher
+from workers.quarantine import entries
+from workers.storage import Storage
 
 
 @contextmanager
@@ -32,6 +41,21 @@ def taker(config: Config, taken: list[Any], *, room: int = 4) -> Iterator[RedisT
             on_message=taken.append,
         )
         connection.default_channel.do_restore = False  # who dies puts nothing back
+
+
+RUBBISH = (
+    b"\xff\x00",
+    b"[]",
+    b'{"properties": 3}',
+    b'{"properties": {"delivery_tag": 7}}',
+    b"[" * 3000,
+    b'{"properties": {"delivery_tag": "no headers"}}',
+    b'{"headers": [], "properties": {"delivery_tag": "a list"}}',
+    b'{"headers": {}, "properties": {"delivery_tag": "no body", "body_encoding": "base64"}, "body": 5}',
+    b'{"headers": {}, "properties": {"delivery_tag": "told nothing", "delivery_info": []}}',
+    b'{"headers": {}, "properties": {"delivery_tag": "a number of Lua"}, "body": 0x10}',
+    b'{"headers": {}, "properties": {"delivery_tag": "\xff"}, "body": ""}',
+)
 
 
 def sent(config: Config, *lanes: str) -> None:
@@ -76,14 +100,67 @@ def test_a_message_of_a_worker_that_is_gone_comes_back_after_the_visibility_time
 
 
 def test_what_is_no_message_is_put_aside_and_the_next_one_taken(config: Config, broker: redis.Redis) -> None:
-    for rubbish in (b"\xff\x00", b"[]", b'{"properties": 3}', b'{"properties": {"delivery_tag": 7}}', b"[" * 3000):
+    for rubbish in RUBBISH:
         broker.lpush("live", rubbish)
     sent(config, "live")
     taken: list[Any] = []
     with taker(config, taken) as one:
         wait_for(lambda: one.take(), "the message behind the rubbish is taken")
-    assert broker.llen(DEAD) == 5
-    assert len(taken) == 1
+    assert broker.lrange(DEAD, 0, -1) == [b"live " + rubbish for rubbish in reversed(RUBBISH)]
+    assert (len(taken), broker.hlen(UNACKED), broker.zcard("unacked_index")) == (1, 1, 1)
+
+
+def test_what_celery_cannot_take_in_ends_no_worker(config: Config, broker: redis.Redis) -> None:
+    def no_id(message: Any) -> None:
+        raise KeyError("id")
+
+    sent(config, "live", "review")
+    with taker(config, []) as one:
+        one.on_message = no_id
+        assert one.take() == 2
+    assert (broker.llen(DEAD), broker.hlen(UNACKED), broker.llen("live")) == (2, 0, 0)
+
+
+def test_what_was_put_aside_goes_to_quarantine_as_it_was_sent_and_with_its_lane(
+    config: Config, broker: redis.Redis, storage: Storage
+) -> None:
+    sent(config, "review")
+    with Publisher(config) as publisher:
+        publisher.send_reexamine("rescan-a", 1, 0, "rescan")  # which the feeder sends again
+    taken: list[Any] = []
+    with taker(config, taken) as one:
+        one.take()
+        for message in taken:
+            one.refuse(message, "no task")
+    broker.lpush(DEAD, b"rescan \xffno json")
+    counted: list[str] = []
+    queues = RedisQueues(broker)
+    assert (queues.put_aside(), broker.hlen(UNACKED)) == (3, 0)
+    assert bury(queues, storage, delivery_limit=20, count=counted.append) == 3
+    found = {entry.lane: entry for _, entry in entries(storage)}
+    assert parse_manifest(found["review"].message) == CHAT_ONLY
+    assert json.loads(found["rescan"].message) == {"body": "\ufffdno json"}
+    assert (set(found), counted, queues.put_aside()) == ({"review", "rescan"}, ["no_task", "no_task"], 0)
+
+
+def test_a_worker_sends_what_is_no_task_to_quarantine_and_no_word_of_it_to_its_log(
+    config: Config, broker: redis.Redis, storage: Storage, state_directory: Path
+) -> None:
+    word = base64.b64encode(json.dumps({"said": "a secret word"}).encode()).decode()
+    properties = {"delivery_info": {}, "body_encoding": "base64"}
+    told: list[Any] = [{}, {"task": "other.task", "id": "1"}, {"task": CLASSIFY}, {"task": [CLASSIFY], "id": "2"}]
+    with bare_worker(config, state_directory / "worker.log") as worker:
+        for number, headers in enumerate(told):
+            message = {"body": word, "content-type": "application/json", "content-encoding": "utf-8"}
+            tagged = {**properties, "delivery_tag": str(number)}
+            broker.lpush("live", json.dumps({**message, "headers": headers, "properties": tagged}))
+            wait_for(lambda: not broker.llen("live"), "it was taken")
+        wait_for(lambda: not broker.exists(DEAD, UNACKED), "all were buried")
+        found = put_aside(storage, 1)
+        assert worker.poll() is None
+    assert {entry.reason for entry in found} == {"no_task"}
+    assert all("a secret word" in entry.message for entry in found)
+    assert "a secret word" not in (state_directory / "worker.log").read_text()
 
 
 @pytest.mark.parametrize(

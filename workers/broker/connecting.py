@@ -24,6 +24,9 @@ VISIBILITY = "liverisk_visibility_timeout_s"
 """The transport's option that says how long a message may be with a worker of Redis."""
 NEVER_S = 10 * 365 * 86_400
 
+NO_ROUTE = 312
+"""What RabbitMQ gives a message back with that no queue takes."""
+
 RETRIES = {"max_retries": 3, "interval_start": 0.1, "interval_step": 0.3, "interval_max": 1.0}
 """Of connecting and sending, wherever somebody waits for it; a worker itself tries for ever."""
 
@@ -108,6 +111,8 @@ def in_a_line(error: BaseException) -> str:
         return "there is no such virtual host, or no access to it"
     if isinstance(cause, amqp.exceptions.PreconditionFailed):
         return f"a queue has other arguments: {_difference(cause)}; the workers' log says what to do"
+    if isinstance(cause, amqp.exceptions.ChannelError) and cause.reply_code == NO_ROUTE:
+        return "the lane is gone"
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"its certificate is not accepted: {cause.verify_message}"
     return type(cause).__name__

@@ -6,9 +6,10 @@ import logging
 from typing import NoReturn
 
 from celery import Celery
-from celery.exceptions import Reject
+from celery.exceptions import Ignore, Reject
 
 from workers.broker.connecting import AWAY
+from workers.broker.sending import send
 from workers.broker.settings import Broker
 from workers.lanes import Lane
 
@@ -24,7 +25,7 @@ def put_back_same(error: Exception, lane: Lane) -> NoReturn:
     raise Reject(type(error).__name__, requeue=True) from None
 
 
-def put_back(app: Celery, broker: Broker, error: Exception, lane: Lane) -> None:
+def put_back(app: Celery, broker: Broker, error: Exception, lane: Lane) -> NoReturn:
     """The running task's message goes back. On RabbitMQ it is sent anew, and the one at hand is done.
 
     RabbitMQ would count putting it back as a failed delivery, and put it aside for a store that was away for a
@@ -35,17 +36,8 @@ def put_back(app: Celery, broker: Broker, error: Exception, lane: Lane) -> None:
     request = app.current_task.request
     told = {name: value for name in KEPT_HEADERS if (value := request.get(name)) is not None}
     try:
-        app.send_task(
-            app.current_task.name,
-            args=request.args,
-            kwargs=request.kwargs,
-            task_id=request.id,
-            queue=lane,
-            headers=told,
-            ignore_result=True,
-            argsrepr=f"({request.id!r},)",
-            kwargsrepr="{}",
-        )
+        send(app, app.current_task.name, request.args, request.kwargs, task_id=request.id, lane=lane, headers=told)
     except AWAY as away:
         logger.warning("message put back as it is lane=%s error=%s", lane, type(away).__name__)
         put_back_same(error, lane)
+    raise Ignore(type(error).__name__) from None  # acknowledges it

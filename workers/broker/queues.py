@@ -13,11 +13,11 @@ from typing import Any, Protocol
 
 import amqp
 import redis
-from pydantic import JsonValue
 
 from workers.broker.clock import server_time
 from workers.broker.connecting import AWAY, connect_rabbit, declare, place_of, redis_client, refusal
 from workers.broker.declared import DEAD
+from workers.broker.letters import UNREADABLE, Letter, from_dead_entry, from_rabbit, from_redis
 from workers.broker.settings import Broker
 from workers.config import Config, ConfigError
 from workers.lanes import LANES, Lane, epoch_s
@@ -44,10 +44,13 @@ class Queues(Protocol):
         """Messages that workers have; None where only the workers know."""
 
     def put_aside(self) -> int:
-        """Messages that were delivered too often and are not yet in quarantine."""
+        """Messages that were delivered too often, or are none for this pool, and are not yet in quarantine."""
 
-    def take_dead(self, bury: Callable[[Any], None]) -> int:
-        """Hands over each message that was delivered too often; it is gone when `bury` returns. How many there were."""
+    def take_dead(self, bury: Callable[[Letter], None]) -> int:
+        """Hands over each message that was put aside; it is gone when `bury` returns. How many there were."""
+
+    def sift(self, lane: Lane, theirs: Callable[[Letter], bool], *, stays: bool) -> list[Letter]:
+        """Goes once through the lane; the messages that are `theirs`, which stay in it or are gone from it."""
 
     def withdraw(self, lane: Lane, run: str) -> int:
         """Takes the run's messages out of the lane; how many there were."""
@@ -94,31 +97,34 @@ class RedisQueues:
 
     def oldest_s(self, lane: Lane) -> float | None:
         raw = self._client.lindex(lane, -1)
-        queued_at = headers_of(raw).get("queued_at") if isinstance(raw, bytes) else None
+        queued_at = from_redis(raw, lane).headers.get("queued_at") if isinstance(raw, bytes) else None
         return _age_s(queued_at, server_time(self._client))
 
     def in_work(self) -> int | None:
         return int(self._client.hlen(UNACKED))
 
     def put_aside(self) -> int:
-        return 0
+        return int(self._client.llen(DEAD))
 
-    def take_dead(self, bury: Callable[[Any], None]) -> int:
-        return 0
+    def take_dead(self, bury: Callable[[Letter], None]) -> int:
+        taken = 0
+        while isinstance(entry := self._client.lindex(DEAD, -1), bytes):
+            bury(from_dead_entry(entry))
+            self._remove(DEAD, entry, from_end=True)
+            taken += 1
+        return taken
+
+    def sift(self, lane: Lane, theirs: Callable[[Letter], bool], *, stays: bool) -> list[Letter]:
+        waiting: Any = self._client.lrange(lane, 0, -1)
+        found = ((raw, letter) for raw in waiting if theirs(letter := from_redis(raw, lane)))
+        return [letter for raw, letter in found if stays or self._remove(lane, raw)]
 
     def withdraw(self, lane: Lane, run: str) -> int:
-        theirs = {raw for raw in self._waiting(lane) if headers_of(raw).get("run") == run}
-        return sum(self._removed(lane, raw) for raw in theirs)
-
-    def _removed(self, lane: Lane, raw: bytes) -> int:
-        removed: int = self._client.execute_command("LREM", lane, 0, raw)  # type: ignore[no-untyped-call]
-        return removed
+        return len(self.sift(lane, _of_run(run), stays=False))
 
     def under_way(self, lane: Lane, run: str) -> frozenset[str]:
-        unacked: Any = self._client.hvals(UNACKED)
-        there: list[bytes | str] = [*self._waiting(lane), *_envelopes(unacked)]
-        headers = [headers_of(raw) for raw in there]
-        return frozenset(str(header["id"]) for header in headers if header.get("run") == run and "id" in header)
+        with_workers = filter(_of_run(run), self._unacked(lane))
+        return _ids((*self.sift(lane, _of_run(run), stays=True), *with_workers))
 
     def look(self) -> None:
         """Nothing has to be noted: what waits can be seen."""
@@ -130,10 +136,17 @@ class RedisQueues:
     def close(self) -> None:
         self._client.close()
 
-    def _waiting(self, lane: Lane) -> list[bytes]:
-        """As they lie there: anybody's bytes, which need be no text."""
-        found: Any = self._client.lrange(lane, 0, -1)
-        return list(found)
+    def _remove(self, key: str, raw: bytes, *, from_end: bool = False) -> bool:
+        """Whether it was still there."""
+        return bool(self._client.lrem(key, -1 if from_end else 1, raw))  # type: ignore[arg-type]  # bytes are well
+
+    def _unacked(self, lane: Lane) -> Iterator[Letter]:
+        """What workers have of any lane. The transport's entries are `[message, exchange, routing key]`."""
+        entries = self._client.hvals(UNACKED)
+        assert isinstance(entries, list)
+        for entry in entries:
+            with suppress(*UNREADABLE):
+                yield from_redis(json.dumps(json.loads(entry)[0]).encode(), lane)
 
 
 class RabbitQueues:
@@ -177,12 +190,12 @@ class RabbitQueues:
         if last is not None and time.monotonic() - last < SIFT_AGAIN_S:
             return 0
         self._sifted[lane, run] = time.monotonic()
-        return len(self._sift(lane, run, stays=False))
+        return len(self.sift(lane, _of_run(run), stays=False))
 
     def under_way(self, lane: Lane, run: str) -> frozenset[str]:
         prefix = f"{RUNNING_KEY}{run}/"
         running = {key.decode().removeprefix(RUNNING_KEY) for key in self._state.scan_iter(f"{prefix}*", count=1000)}
-        return frozenset(running | self._sift(lane, run, stays=True))
+        return _ids(self.sift(lane, _of_run(run), stays=True)) | running
 
     def look(self) -> None:
         for lane in LANES:
@@ -190,14 +203,38 @@ class RabbitQueues:
             if not self._depth(lane):
                 note_lane(self._state, lane, "empty", now)
 
-    def take_dead(self, bury: Callable[[Any], None]) -> int:
+    def take_dead(self, bury: Callable[[Letter], None]) -> int:
         with self._speaking() as channel:
             taken = 0
             while (message := channel.basic_get(DEAD)) is not None:
-                bury(message)
+                came_from = (message.properties.get("application_headers") or {}).get("x-first-death-queue")
+                letter = from_rabbit(message, next((lane for lane in LANES if lane == came_from), LANES[0]))
+                try:
+                    bury(letter)
+                except Exception:
+                    # Put back, it would be a failed delivery, of which RabbitMQ 4 has a limit of its own.
+                    channel.basic_publish(_anew(message, letter.headers), exchange="", routing_key=DEAD, mandatory=True)
+                    channel.basic_ack(message.delivery_tag)
+                    raise
                 channel.basic_ack(message.delivery_tag)
                 taken += 1
             return taken
+
+    def sift(self, lane: Lane, theirs: Callable[[Letter], bool], *, stays: bool) -> list[Letter]:
+        found = []
+        with self._speaking() as channel:
+            for _ in range(channel.queue_declare(lane, passive=True).message_count):
+                message = channel.basic_get(lane)
+                if message is None:
+                    break
+                letter = from_rabbit(message, lane)
+                if one_of_them := theirs(letter):
+                    found.append(letter)
+                if stays or not one_of_them:
+                    again = _anew(message, letter.headers)
+                    channel.basic_publish(again, exchange="", routing_key=lane, mandatory=True)
+                channel.basic_ack(message.delivery_tag)
+        return found
 
     def version(self) -> str:
         with self._speaking() as channel:
@@ -213,23 +250,6 @@ class RabbitQueues:
         with self._speaking() as channel:
             return int(channel.queue_declare(queue, passive=True).message_count)
 
-    def _sift(self, lane: Lane, run: str, *, stays: bool) -> set[str]:
-        """Goes once through the lane; the task ids of the run's messages, which stay in it or are gone from it."""
-        found = set()
-        with self._speaking() as channel:
-            for _ in range(channel.queue_declare(lane, passive=True).message_count):
-                message = channel.basic_get(lane)
-                if message is None:
-                    break
-                headers = message.properties.get("application_headers") or {}
-                theirs = headers.get("run") == run
-                if theirs and "id" in headers:
-                    found.add(str(headers["id"]))
-                if stays or not theirs:
-                    channel.basic_publish(_anew(message, headers), exchange="", routing_key=lane)
-                channel.basic_ack(message.delivery_tag)
-        return found
-
     @contextmanager
     def _speaking(self) -> Iterator[Any]:
         """After whatever goes wrong the connection is closed: what was taken and not acknowledged goes back."""
@@ -242,6 +262,7 @@ class RabbitQueues:
             self._declared = False
             with suppress(*AWAY):
                 self._connection.close()
+            self._connection = connect_rabbit(self._broker)  # one that was closed stays so
             if isinstance(error, AWAY):
                 raise refusal(self._place, error) from None
             raise
@@ -255,12 +276,13 @@ def note_lane(state: redis.Redis, lane: Lane, what: str, at: float) -> None:
         pipe.execute()
 
 
-def headers_of(envelope: bytes | str) -> Mapping[str, JsonValue]:
-    """The headers of a message as it lies in Redis; none when it is no message."""
-    try:
-        return dict(json.loads(envelope)["headers"])
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return {}
+def _of_run(run: str) -> Callable[[Letter], bool]:
+    return lambda letter: letter.headers.get("run") == run
+
+
+def _ids(letters: Iterable[Letter]) -> frozenset[str]:
+    """Of their tasks."""
+    return frozenset(str(letter.headers["id"]) for letter in letters if "id" in letter.headers)
 
 
 def _anew(message: Any, headers: Mapping[str, Any]) -> amqp.Message:
@@ -272,12 +294,3 @@ def _anew(message: Any, headers: Mapping[str, Any]) -> amqp.Message:
 def _age_s(queued_at: object, now: float) -> float | None:
     said = epoch_s(queued_at)
     return None if said is None else round(max(0.0, now - said), 1)
-
-
-def _envelopes(unacked: Iterable[bytes]) -> Iterator[str]:
-    """The messages out of the transport's entries, each `[message, exchange, routing key]`."""
-    for entry in unacked:
-        try:
-            yield json.dumps(json.loads(entry)[0])
-        except (ValueError, LookupError, TypeError, RecursionError):
-            continue

@@ -26,6 +26,7 @@ from kombu.transport.virtual import QoS as Delivered
 
 from workers.broker.connecting import VISIBILITY
 from workers.broker.declared import DEAD
+from workers.broker.letters import UNREADABLE, dead_entry
 
 logger = logging.getLogger(__name__)
 
@@ -36,9 +37,6 @@ REFUSED_S = 1.0
 RESTORE_S = 1.0
 """Between two looks for messages that somebody has had for too long."""
 RESTORED_AT_ONCE = 100
-UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
-"""What kombu and Celery raise for a message that is none: a header of another type, a body that is not base64. Whoever
-looks must not end of it: nobody would look again."""
 
 TAKE = """
 for index = 4, #KEYS do
@@ -47,16 +45,16 @@ for index = 4, #KEYS do
     local readable, message = pcall(cjson.decode, item)
     local tag = readable and type(message) == 'table' and type(message.properties) == 'table'
       and message.properties.delivery_tag
+    local lane, now = ARGV[index - 3], redis.call('TIME')
     if type(tag) ~= 'string' then
-      redis.call('LPUSH', KEYS[3], item)
+      redis.call('LPUSH', KEYS[3], lane .. ' ' .. item)
       redis.call('RPOP', KEYS[index])
       return {'', #item}
     end
-    local lane, now = ARGV[index - 3], redis.call('TIME')
     redis.call('HSET', KEYS[1], tag, '[' .. item .. ',"",' .. cjson.encode(lane) .. ']')
     redis.call('ZADD', KEYS[2], now[1] .. '.' .. string.format('%06d', now[2]), tag)
     redis.call('RPOP', KEYS[index])
-    return {item, #item, tag}
+    return {item, #item, tag, lane}
   end
 end
 return false
@@ -95,8 +93,12 @@ class LaneTaker(Subscription):  # type: ignore[misc]  # kombu ships no types
     close = cancel
 
     def _look(self) -> None:
-        self.looked_at = time.monotonic()
-        self._next = self._hub.call_later(self._look_once(), self._look)
+        self.looked_at, after_s = time.monotonic(), REFUSED_S
+        try:
+            after_s = self._look_once()
+        finally:
+            # Celery's loop goes on after what is no error of the connection; a worker that never looks again is lost.
+            self._next = self._hub.call_later(after_s, self._look)
 
     def _look_once(self) -> float:
         """Seconds until the next look."""
@@ -109,13 +111,29 @@ class LaneTaker(Subscription):  # type: ignore[misc]  # kombu ships no types
             message = self._most_urgent()
             if message is None:
                 return taken or None
-            try:
-                self._receive_callback(message)
-            except UNREADABLE as error:
-                logger.error("message refused error=%s", type(error).__name__)
-                message.reject_log_error(logger, (OSError,))
+            self._hand_over(message)
             taken += 1
         return taken
+
+    def _hand_over(self, message: Any) -> None:
+        message.accept = self.accept
+        try:
+            if message.errors:
+                message._reraise_error(self.on_decode_error)
+            else:
+                self.on_message(message)
+        except UNREADABLE as error:
+            # Celery believes headers to be what they should be; what this says of one message would end the worker.
+            self.refuse(message, type(error).__name__)
+
+    def refuse(self, message: Any, why: str) -> None:
+        """Puts a message aside that is no task of this pool, from where the feeder brings it to quarantine."""
+        logger.error("message refused error=%s bytes=%d", why, len(message.body or b""))
+        if not message.acknowledged:
+            self._put_aside(message)
+
+    def _put_aside(self, message: Any) -> None:
+        raise NotImplementedError
 
     def _most_urgent(self) -> Any:
         """A message that is this worker's from now on, or None."""
@@ -134,11 +152,15 @@ class RabbitTaker(LaneTaker):
                     message = self.channel.basic_get(queue.name, no_ack=False)
                     if message is not None:
                         message.delivery_info["routing_key"] = queue.name  # the lane, whatever its sender called it
-                        return message
+                        return self.channel.message_to_python(message)
         except amqp.exceptions.ChannelError as error:
             # Celery connects anew, and declares its queues anew, for connection errors only.
             raise ConnectionResetError(f"lane lost: {type(error).__name__}") from None
         return None
+
+    def _put_aside(self, message: Any) -> None:
+        """Its lane was declared with where such messages go."""
+        message.reject_log_error(logger, (OSError,))
 
 
 class RedisTaker(LaneTaker):
@@ -183,25 +205,38 @@ class RedisTaker(LaneTaker):
             found = client.eval(TAKE, len(keys), *keys, *(lane for _, lane in waiting))
         if not found:
             return None
-        item, length, *tag = found
+        item, length, *noted = found
         if not item:
             logger.error("message refused error=no message bytes=%d", length)
             return None
+        tag, lane = noted[0], noted[1].decode()
         try:
-            message = channel.Message(json.loads(item), channel=channel)
+            message = self._read(item, lane)
         except UNREADABLE as error:
             logger.error("message refused error=%s bytes=%d", type(error).__name__, length)
-            self._put_aside(item, *tag)
+            self._move_to_dead(item, tag, lane)
             return None
         # Only noted in this process: the script has noted it in the server.
         Delivered.append(channel.qos, message, message.delivery_tag)
         return message
 
-    def _put_aside(self, item: bytes, tag: bytes) -> None:
-        """What the script took for a message, and is none."""
-        channel = self.channel
-        with channel.conn_or_acquire() as client, client.pipeline() as pipe:
-            pipe.lpush(DEAD, item)
-            pipe.zrem(channel.unacked_index_key, tag)
-            pipe.hdel(channel.unacked_key, tag)
+    def _read(self, item: bytes, lane: str) -> Any:
+        """Raises one of `UNREADABLE` for what kombu could not put back either: it would lose and log it."""
+        payload = json.loads(item)
+        payload["headers"].get("task")
+        # The lane, whatever its sender called it.
+        payload["properties"].setdefault("delivery_info", {}).update(routing_key=lane)
+        payload["properties"]["delivery_tag"].encode()
+        return self.channel.Message(payload, channel=self.channel)
+
+    def _put_aside(self, message: Any) -> None:
+        raw = json.dumps(message._raw).encode()
+        self._move_to_dead(raw, message.delivery_tag, message.delivery_info["routing_key"])
+        message.reject()
+
+    def _move_to_dead(self, item: bytes, tag: bytes | str, lane: str) -> None:
+        """In one step of the server."""
+        with self.channel.conn_or_acquire() as client, client.pipeline() as pipe:
+            pipe.lpush(DEAD, dead_entry(item, lane))
+            self.channel.qos._remove_from_indices(tag, pipe)
             pipe.execute()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any, ClassVar
 
 from celery.worker import state
@@ -12,8 +11,6 @@ from celery.worker.consumer.tasks import Tasks
 from kombu.common import QoS
 
 from workers.broker.takers import RabbitTaker, RedisTaker
-
-logger = logging.getLogger(__name__)
 
 
 class LaneTasks(Tasks):  # type: ignore[misc]  # Celery ships no types
@@ -53,22 +50,16 @@ class PoolConsumer(Consumer):  # type: ignore[misc]  # Celery ships no types
         ]
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
-        _refuse(message, type(exc).__name__)
+        self.task_consumer.refuse(message, type(exc).__name__)
 
     def on_unknown_message(self, body: Any, message: Any) -> None:
-        _refuse(message, "no task")
+        self.task_consumer.refuse(message, "no task")
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
-        _refuse(message, "unknown task")
+        self.task_consumer.refuse(message, "unknown task")
 
     def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
-        _refuse(message, "invalid task")
-
-
-def _refuse(message: Any, why: str) -> None:
-    """RabbitMQ brings it to the dead queue, from where it goes to quarantine; on Redis it is gone."""
-    logger.error("message refused error=%s bytes=%d", why, len(message.body or b""))
-    message.reject_log_error(logger, (OSError,))
+        self.task_consumer.refuse(message, "invalid task")
 
 
 def _unlimited(prefetch_count: int) -> None:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import redis
-from celery.exceptions import Reject
+from celery.exceptions import Ignore, Reject
 
 from pipelines.record import Record
 from workers.lanes import Lane
@@ -45,8 +45,8 @@ class Tally:
         """Delivers a message and counts what came out, or that it went back."""
         try:
             outcome = deliver()
-        except Reject as rejected:
-            self._add(catalogue.PUT_BACK, str(rejected.reason))
+        except (Reject, Ignore) as back:
+            self._add(catalogue.PUT_BACK, str(back.args[0]))
             raise
         self._add(catalogue.MESSAGES, str(outcome))
 

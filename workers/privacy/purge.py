@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import redis
 
 from pipelines.record import Record
-from workers.broker.queues import UNACKED, headers_of
+from workers.broker.connecting import BrokerError
+from workers.broker.letters import Letter
+from workers.broker.queues import Queues, open_queues
 from workers.config import Config
-from workers.lanes import LANES
+from workers.lanes import CLASSIFY, LANES, REVIEW
 from workers.privacy.erasing import Erasure, without_user
 from workers.privacy.evidence import held_by, media_of
 from workers.privacy.pseudonyms import Pseudonyms
@@ -24,6 +26,7 @@ from workers.privacy.purged_runs import SegmentName, purge_runs_of_stream, purge
 from workers.privacy.purging import Purge, Purged
 from workers.quarantine import PREFIX as QUARANTINE
 from workers.records import RecordError, canonical, key_of, parse_record, place_of, record_keys
+from workers.status import messages_in_work
 from workers.storage import ObjectMissing, Storage
 from workers.verdicts.tables import replace_rows
 
@@ -109,37 +112,61 @@ def _stream_in_broker(purge: Purge, stream_id: str) -> None:
     if purge.client is None:
         purge.left("the broker's store does not answer: waiting messages and recent state were not looked at")
         return
-    _withdraw(purge, purge.client, stream_id)
+    _withdraw(purge, stream_id)
     for pattern in (*OF_STREAM, *OF_SEGMENTS):
         for key in list(purge.client.scan_iter(match=f"liverisk:{pattern.format(stream_id)}", count=1000)):
             purge.removed("keys of recent state", 1)
             if not purge.dry_run:
                 purge.client.delete(key)
-    if purge.config.broker.is_rabbit:
-        purge.left("messages that wait in RabbitMQ were not looked at: purge again when they are recorded")
-    elif int(purge.client.hlen(UNACKED)):
-        purge.left("workers are at segments now, maybe of this stream: purge again when they have finished")
 
 
-def _withdraw(purge: Purge, client: redis.Redis, stream_id: str) -> None:
-    for lane in LANES:
-        for raw in _list(client.lrange(lane, 0, -1)):
-            if str(headers_of(raw).get("id", "")).startswith(f"{stream_id}/"):
-                purge.removed("waiting messages", 1)
-                if not purge.dry_run:
-                    client.lrem(lane, 0, raw.decode())
+def _withdraw(purge: Purge, stream_id: str) -> None:
+    with _asked(purge) as queues:
+        for lane in LANES:
+            theirs = queues.sift(lane, lambda letter: _stream_of(letter) == stream_id, stays=purge.dry_run)
+            purge.removed("waiting messages", len(theirs))
+        if queues.put_aside():
+            purge.left("messages are on their way to quarantine, maybe of this stream: purge again in a minute")
+        if _in_work(purge, queues):
+            purge.left("workers are at segments now, maybe of this stream: purge again when they have finished")
+
+
+def _stream_of(letter: Letter) -> object:
+    """Of a segment's message and of a review's request. Those of runs carry nothing, and go with their run."""
+    if letter.task not in (CLASSIFY, REVIEW):
+        return None
+    try:
+        given = letter.given()
+    except ValueError:
+        return None
+    return given.get("stream_id") if isinstance(given, dict) else None
 
 
 def _say_waiting(purge: Purge) -> None:
     if purge.client is None:
         purge.left("the broker's store does not answer: waiting messages were not looked at")
         return
-    if purge.config.broker.is_rabbit:
-        purge.left("messages that wait in RabbitMQ were not looked at: purge again when they are recorded")
-        return
-    waiting = sum(int(purge.client.llen(lane)) for lane in LANES) + int(purge.client.hlen(UNACKED))
-    if waiting:
-        purge.left(f"{waiting} messages wait or are being worked on: purge again when they are recorded")
+    with _asked(purge) as queues:
+        waiting = sum(queues.waiting(lane) for lane in LANES) + queues.put_aside() + _in_work(purge, queues)
+        if waiting:
+            purge.left(f"{waiting} messages wait or are being worked on: purge again when they are recorded")
+
+
+def _in_work(purge: Purge, queues: Queues) -> int:
+    """Messages that workers have; of RabbitMQ's only they know."""
+    found = messages_in_work(purge.config, queues)
+    if found is None:
+        purge.left("no worker could be asked what it is at: purge again in a minute")
+    return found or 0
+
+
+@contextmanager
+def _asked(purge: Purge) -> Iterator[Queues]:
+    try:
+        with open_queues(purge.config) as queues:
+            yield queues
+    except (redis.RedisError, BrokerError) as error:
+        purge.left(f"the broker does not answer, and what waits there was left ({type(error).__name__}): purge again")
 
 
 def _say_held(purge: Purge, concerns: Callable[[str], bool]) -> None:
@@ -159,8 +186,3 @@ def _segment_of(key: str) -> SegmentName | None:
 def _spelt(name: str) -> bytes:
     """As JSON in UTF-8 has it."""
     return json.dumps(name, ensure_ascii=False)[1:-1].encode("utf-8", "surrogatepass")
-
-
-def _list(found: object) -> list[bytes]:
-    assert isinstance(found, list)
-    return found

@@ -20,6 +20,7 @@ from workers.broker.dead import bury
 from workers.broker.queues import queues_of
 from workers.config import Config
 from workers.logs import raised_at
+from workers.metrics.counting import count_quarantined
 from workers.publish import Publisher
 from workers.runs import finish
 from workers.runs.feeding import Feeding
@@ -93,7 +94,7 @@ class Feeder:
     def _looked(self) -> int:
         """Planning a long stretch and reporting many changes take their time."""
         self._queues.look()
-        bury(self._queues, self._runs.storage, delivery_limit=self._config.broker.delivery_limit)
+        self._bury()
         found = list(self._runs.open())
         for gone in set(self._feedings) - set(found):
             del self._feedings[gone]
@@ -106,6 +107,15 @@ class Feeder:
                     ready += self._tend(run)
         self._feed(ready)
         return len(found)
+
+    def _bury(self) -> None:
+        """Messages that are nothing for this pool, or came too often, go to quarantine."""
+
+        def count(reason: str) -> None:
+            with suppress(redis.RedisError):
+                count_quarantined(self._client, reason)
+
+        bury(self._queues, self._runs.storage, delivery_limit=self._config.broker.delivery_limit, count=count)
 
     def run_forever(self, stop: threading.Event) -> None:
         """Until `stop` is set. Outlives the absence of broker and store."""
