@@ -13,9 +13,9 @@ from kombu import Connection, Queue
 
 from tests.conftest import wait_for
 from workers.config import Config
+from workers.health import worker_problem
 from workers.lanes import CLASSIFY
 from workers.stack.connection import environment_of
-from workers.status import read_status
 
 PROGRAM = """
 from workers.app import make_app
@@ -32,13 +32,14 @@ app.worker_main(["worker", "-Q", "live", "-c", "2", "-l", "DEBUG", "--without-go
 @contextmanager
 def modelless_worker(config: Config, log: Path, environment: Mapping[str, str] | None = None) -> Iterator[Path]:
     """Two children on the lane live, logging all there is; its log. `environment` over that of these settings."""
-    variables = {**os.environ, **environment_of(config), **(environment or {})}
+    alone = {"LIVERISK__RUNS__START_FEEDER": "external"}
+    variables = {**os.environ, **environment_of(config), **alone, **(environment or {})}
     with log.open("wb") as file:
         process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM], env=variables, stdin=subprocess.DEVNULL, stdout=file, stderr=file
         )
     try:
-        wait_for(lambda: len(read_status(config).workers or ()) == 1, f"the worker answers ({log})", timeout_s=120)
+        wait_for(lambda: worker_problem(config, reply_s=1) is None, f"the worker answers ({log})", timeout_s=120)
         yield log
     finally:
         process.terminate()
