@@ -73,7 +73,9 @@ def test_how_long_the_next_message_has_waited_is_read_from_its_header(
     config: Config, storage: Storage, broker: redis.Redis
 ) -> None:
     now = time.time()
-    envelopes = [json.dumps({"body": "", "headers": {"queued_at": now - age_s}}) for age_s in (90, 60, 30)]
+    envelopes = [
+        json.dumps({"body": "", "headers": {"queued_at": now - age_s}, "properties": {}}) for age_s in (90, 60, 30)
+    ]
     broker.lpush("live", *envelopes)  # as the transport does: the newest first in the list
     broker.lpush("review", "no message")
 
