@@ -39,7 +39,7 @@ _database = itertools.count(1)
 
 
 SHARES_A_POOL = ("test_crashes", "test_pool", "test_connections", "test_sampling")
-TAKES_MINUTES = (*SHARES_A_POOL, "test_up", "test_demo", "test_rabbitmq_pool", "test_swap")
+TAKES_MINUTES = (*SHARES_A_POOL, "test_up", "test_demo", "test_swap")
 
 
 class LongestFirst(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types

@@ -89,7 +89,8 @@ def says(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[dict[str, Any]]]:
 
 def waits(broker: redis.Redis, lane: str, seconds: float) -> None:
     """A message that came so long ago, as it lies in Redis."""
-    broker.lpush(lane, json.dumps({"headers": {"queued_at": time.time() - seconds}}))
+    headers = {"queued_at": time.time() - seconds}
+    broker.lpush(lane, json.dumps({"body": "", "headers": headers, "properties": {}}))
 
 
 def test_a_worker_that_leaves_a_message_lie_while_it_has_nothing_to_do_is_not_well(
