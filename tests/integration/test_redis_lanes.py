@@ -81,6 +81,15 @@ def test_messages_are_taken_in_the_order_of_the_lanes_and_no_more_than_there_is_
     assert broker.llen("rescan") == 0
 
 
+def test_a_live_message_of_low_priority_still_goes_before_bulk(config: Config, broker: redis.Redis) -> None:
+    sent(config, "live", "rescan")
+    broker.rename("live", "live\x06\x166")  # where the transport puts what a client sends with priority 6
+    taken: list[Any] = []
+    with taker(config, taken) as one:
+        assert one.take() == 2
+    assert [message.delivery_info["routing_key"] for message in taken] == ["live", "rescan"]
+
+
 def test_a_message_of_a_worker_that_is_gone_comes_back_after_the_visibility_timeout_and_not_before(
     config: Config, broker: redis.Redis
 ) -> None:

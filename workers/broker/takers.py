@@ -198,8 +198,9 @@ class RedisTaker(LaneTaker):
 
     def _most_urgent(self) -> Any:
         channel = self.channel
-        waiting = [(channel._q_for_pri(queue.name, step), queue.name) for step in channel.priority_steps
-                   for queue in self.queues]  # fmt: skip
+        # A sender's priority counts within its lane.
+        steps = channel.priority_steps
+        waiting = [(channel._q_for_pri(queue.name, step), queue.name) for queue in self.queues for step in steps]
         keys = (channel.unacked_key, channel.unacked_index_key, DEAD, *(key for key, _ in waiting))
         with channel.conn_or_acquire() as client:
             found = client.eval(TAKE, len(keys), *keys, *(lane for _, lane in waiting))
