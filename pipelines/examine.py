@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from pipelines import coverage as why
 from pipelines.chat_lines import group_chat
-from pipelines.frames import Chosen, FrameFindings, at_most, examine_frames, without_near_duplicates
+from pipelines.frames import SLOTS, Chosen, FrameFindings, at_most, examine_frames, without_near_duplicates
 from pipelines.heard import examine_speech
 from pipelines.manifest import SegmentManifest
 from pipelines.models import DeadlinePassed, Models
@@ -62,7 +62,7 @@ def examine(
     chosen = without_near_duplicates(segment.frames, settings)
     keep = settings.keep_embeddings
     stages: dict[Modality, Callable[[], Finding]] = {
-        "frames": lambda: _frames(segment, chosen, models),
+        "frames": lambda: _frames(segment, chosen, models, keep),
         "speech": lambda: _with_scores(_speech(segment, language, models, settings), models, lexicon, keep),
         "screen": lambda: _with_scores(_screen(segment, chosen, models, settings), models, lexicon, keep),
         "chat": lambda: _with_scores(_chat(segment, settings), models, lexicon, keep),
@@ -128,9 +128,9 @@ def with_gaps(modality: Modality, seen: Coverage, manifest: SegmentManifest) -> 
     return seen.model_copy(update={"status": status, "reason": why.GAP, "detail": f"{lost_s:.1f} s"})
 
 
-def _frames(segment: Segment, chosen: Chosen, models: Models) -> Finding:
-    slots = [slot for slot in models.checkpoints if slot.startswith("vision.")]
-    frames, seen = examine_frames(segment.frames, chosen, slots, models)
+def _frames(segment: Segment, chosen: Chosen, models: Models, keep: bool) -> Finding:
+    slots = [slot for slot in models.checkpoints if slot.startswith(SLOTS)]
+    frames, seen = examine_frames(segment.frames, chosen, slots, models, keep=keep)
     return Finding(seen, frames=frames)
 
 

@@ -12,6 +12,8 @@ from pipelines.record import Coverage, FrameObservation
 from pipelines.segment import ExaminationSettings, Frame
 from pipelines.vision.duplicates import Thumbnail, difference_hash, is_near_duplicate, thumbnail
 
+SLOTS = "vision."
+"""What the name of a slot begins with that scores frames."""
 FrameFindings = Sequence[FrameObservation]
 Chosen = Mapping[int, int]
 """Index of a frame -> index of the frame that is examined in its place: itself, or one it repeats."""
@@ -51,16 +53,20 @@ def without_near_duplicates(frames: Sequence[Frame], settings: ExaminationSettin
 
 
 def examine_frames(
-    frames: Sequence[Frame], chosen: Chosen, slots: Sequence[str], models: Models
+    frames: Sequence[Frame], chosen: Chosen, slots: Sequence[str], models: Models, *, keep: bool = False
 ) -> tuple[FrameFindings, Coverage]:
-    """One observation per frame, and how much of them was seen. A slot out of time leaves its scores out."""
+    """One observation per frame, and how much of them was seen. A slot out of time leaves its scores out.
+
+    `keep`: also with their embeddings, of the slots that have any.
+    """
     if not frames:
         return (), Coverage(status="examined", reason=why.NO_INPUT)
     if not slots:
         return (), Coverage(status="not", reason=why.NO_MODEL, total=len(frames))
     asked = [index for index, by in chosen.items() if index == by]
-    pictures = [picture_of(frames[index]) for index in asked]
+    pictures = [replace(picture_of(frames[index]), keep=keep) for index in asked]
     scores: dict[int, dict[str, dict[str, float]]] = {index: {} for index in asked}
+    kept: dict[int, dict[str, str]] = {index: {} for index in asked}
     errors: dict[int, str] = {}
     late = False
     for slot in slots if pictures else ():
@@ -71,10 +77,14 @@ def examine_frames(
             continue
         for index, result in zip(asked, results, strict=True):
             if isinstance(result, Scores):
-                scores[index][slot] = {label: round(score, 5) for label, score in result.labels.items()}
+                scores[index][slot] = rounded(result)
+                kept[index] |= {slot: result.embedding.stored()} if result.embedding is not None else {}
             else:
                 errors[index] = error_of(result)
-    observations = tuple(_frame(index, frame, chosen, scores, errors, frames) for index, frame in enumerate(frames))
+    observations = tuple(
+        _frame(index, frame, chosen, scores, errors, frames).model_copy(update={"embeddings": kept.get(index, {})})
+        for index, frame in enumerate(frames)
+    )
     failed = why.DEADLINE if late else why.MODEL_FAILED if errors else None
     lost = set(asked) if late else set(errors)
     return observations, frame_coverage(frames, chosen, lost, failed, next(iter(errors.values()), None))
@@ -117,6 +127,11 @@ def frame_coverage(
         total=len(frames),
         skipped={"near_duplicate": reused} if reused else {},
     )
+
+
+def rounded(result: Scores) -> dict[str, float]:
+    """As a record has them."""
+    return {label: round(score, 5) for label, score in result.labels.items()}
 
 
 def picture_of(frame: Frame) -> Picture:

@@ -20,10 +20,21 @@ SAMPLE_RATE_HZ = 16_000
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One decoded frame: uint8, height x width x 3, RGB. `all_text`: read all that is written, not the largest only."""
+    """One decoded frame: uint8, height x width x 3, RGB. `all_text`: read all that is written, not the largest only.
+
+    `keep`: its embedding is wanted, too.
+    """
 
     pixels: NDArray[np.uint8]
     all_text: bool = False
+    keep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A frame of which no more is at hand than what an encoder made of it: for a model over that encoder alone."""
+
+    embedding: Embedding
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +63,18 @@ class Line:
     embedding: Embedding | None = None
 
 
-Item = Picture | Clip | Line
+Item = Picture | Seen | Clip | Line
 
 
 class Scores(Strict):
-    """A classifier's native scores by native label; not yet probabilities of any policy. `embedding`: if wanted."""
+    """A classifier's native scores by native label; not yet probabilities of any policy. `embedding`: if wanted.
+
+    `rescored`: the embedding that the item came with was scored, and no encoder ran.
+    """
 
     labels: dict[str, float]
     embedding: Embedding | None = Field(default=None, exclude_if=lambda value: value is None)
+    rescored: bool = Field(default=False, exclude_if=lambda value: not value)
 
 
 class Span(Strict):
@@ -107,8 +122,12 @@ Result = Scores | Transcript | ScreenText | Failure
 
 
 class CheckpointRef(Strict):
-    """Exactly which weights spoke: the card's id, the digest over all its files, and what ran them."""
+    """Exactly which weights spoke: the card's id, the digest over all its files, and what ran them.
+
+    `encoder` is the digest of what makes the embeddings that it scores; None of a model that takes none.
+    """
 
     id: Identifier
     digest: Sha256
     session: str
+    encoder: Sha256 | None = Field(default=None, exclude_if=lambda value: value is None)

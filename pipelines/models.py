@@ -8,9 +8,10 @@ engine itself in-process, or a fake.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pipelines.items import CheckpointRef, Item, Result
+from pipelines.strict import Sha256
 
 
 class Model(Protocol):
@@ -22,6 +23,16 @@ class Model(Protocol):
 
     def predict(self, items: Sequence[Item]) -> Sequence[Result]:
         """One result per item, in order. Raising fails the whole batch: the caller then bisects it."""
+        ...
+
+
+@runtime_checkable
+class OverEncoder(Protocol):
+    """A model that scores what an encoder makes of an item, and takes that in the item's place."""
+
+    @property
+    def encoder(self) -> Sha256:
+        """The digest of everything that makes an embedding of an item."""
         ...
 
 

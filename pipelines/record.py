@@ -47,7 +47,8 @@ class FrameObservation(Strict):
     """What the vision slots said of one frame; `scores` is slot -> native label -> native score.
 
     A frame judged by reuse carries the scores of the frame it repeats and names it: `reused_from_s` is
-    that frame's time on this segment's clock (negative: an earlier segment).
+    that frame's time on this segment's clock (negative: an earlier segment). `embeddings`, where they are kept: slot ->
+    what its encoder made of the frame; none of a frame judged by reuse.
     """
 
     at_s: StreamSeconds
@@ -55,6 +56,7 @@ class FrameObservation(Strict):
     reused_from_s: StreamSeconds | None = None
     thumbnail_hash: str | None = Field(default=None, description="64-bit difference hash, hexadecimal")
     error: str | None = None
+    embeddings: dict[str, str] = Field(default={}, exclude_if=_is_nothing)
 
 
 class SpeechObservation(Strict):

@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from pipelines import coverage as why
 from pipelines.examine import Examination, examine, with_gaps
 from pipelines.heard import speech_coverage
-from pipelines.items import CheckpointRef
+from pipelines.items import CheckpointRef, Item, Result, Scores
 from pipelines.manifest import AudioRef, Profile, SegmentManifest
 from pipelines.models import Models
 from pipelines.record import (
     LEXICON,
     STAGES,
     Coverage,
+    FrameObservation,
     Modality,
     Observations,
     Record,
@@ -44,11 +45,44 @@ TEXT_SOURCES: tuple[TextSource, ...] = ("speech", "screen", "chat")
 
 @dataclass(frozen=True, slots=True)
 class Reexamination:
-    """The whole segment's observations, new and stored; `reused` says why a modality's new ones could not be had."""
+    """The whole segment's observations, new and stored; `reused` says why a modality's new ones could not be had.
+
+    `rescored` are the stages that stored embeddings were enough for: no encoder ran.
+    """
 
     observations: Observations
     stage_ms: dict[str, float]
     reused: dict[Modality, str] = field(default_factory=dict)
+    rescored: tuple[Stage, ...] = ()
+
+
+class _Scorers:
+    """The models that texts are scored by, and whether their stored embeddings were enough."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+        self._asked = self._rescored = 0
+        self._started = time.monotonic()
+
+    @property
+    def checkpoints(self) -> Mapping[str, CheckpointRef]:
+        return self._models.checkpoints
+
+    def ask(self, slot: str, items: Sequence[Item]) -> Sequence[Result]:
+        results = self._models.ask(slot, items)
+        self._asked += len(items)
+        self._rescored += sum(isinstance(result, Scores) and result.rescored for result in results)
+        return results
+
+    @property
+    def ms(self) -> float:
+        """Since its start."""
+        return round((time.monotonic() - self._started) * 1000, 1)
+
+    @property
+    def rescored(self) -> tuple[Stage, ...]:
+        """The stage of texts, where no encoder had to run for any of them."""
+        return ("text",) if 0 < self._asked == self._rescored else ()
 
 
 def reexamine(
@@ -59,29 +93,30 @@ def reexamine(
     settings: ExaminationSettings,
     *,
     lexicon: Lexicon | None = None,
+    frames: Sequence[FrameObservation] | None = None,
 ) -> Reexamination:
     """The source's observations with those of `stages` made anew, each slot's by one checkpoint.
 
     `text` reads and scores every stored text anew, normalised anew from what was written; so does a stage that brings
     new texts when the text slots are filled by other checkpoints than the record's, or the lexicon is another.
-    `segment` needs the media that the stages look at, and may be None when they look at none.
+    `segment` has the media that stages look at, if any does. `frames` were scored anew from their embeddings already.
     """
     wanted = [modality for stage, modality in FROM_MEDIA.items() if stage in stages]
     reused = _expired(segment, wanted)
     ran = [modality for modality in wanted if modality not in reused]
     new = _seen_anew(source, segment, ran, models, settings, lexicon)
-    old = source.observations
+    old = source.observations if frames is None else source.observations.model_copy(update={"frames": tuple(frames)})
     texts = [text for text in old.texts if text.source not in ran]
     coverage = {modality: seen for modality, seen in old.coverage.items() if modality not in ran}
-    stage_ms = dict(new.stage_ms)
-    others = _digests(new.observations.checkpoints) != _digests(old.checkpoints)
-    rescored = "text" in stages or (bool(new.observations.texts) and others)
+    rescored = "text" in stages or _are_of_others(new.observations, old)
+    stage_ms, known = dict(new.stage_ms), _done_already(frames)
     if rescored:
-        started = time.monotonic()
-        texts, coverage = _scored_anew(source, texts, coverage, models, lexicon, keep=settings.keep_embeddings)
-        stage_ms["text"] = round((time.monotonic() - started) * 1000, 1)
+        scorers = _Scorers(models)
+        texts, coverage = _scored_anew(source, texts, coverage, scorers, lexicon, keep=settings.keep_embeddings)
+        stage_ms["text"] = scorers.ms
+        known += scorers.rescored
     texts += new.observations.texts
-    done = {*ran, *(("text",) if rescored else ())}
+    done = {*ran, *known, *(("text",) if rescored else ())}
     observations = Observations(
         frames=new.observations.frames if "frames" in ran else old.frames,
         speech=new.observations.speech if "speech" in ran else old.speech,
@@ -89,7 +124,7 @@ def reexamine(
         coverage={**coverage, **new.observations.coverage},
         checkpoints=_checkpoints(old.checkpoints, checkpoints_of(models, lexicon), done),
     )
-    return Reexamination(observations, stage_ms, reused)
+    return Reexamination(observations, stage_ms, reused, known)
 
 
 def manifest_of(record: Record, run: str, profile: Profile) -> SegmentManifest:
@@ -204,6 +239,15 @@ def _checkpoints(
     """Slot -> whose scores the observations hold: today's where its stage ran, the record's otherwise."""
     kept = {slot: ref for slot, ref in stored.items() if stage_of(slot) not in done}
     return kept | {slot: ref for slot, ref in today.items() if stage_of(slot) in done}
+
+
+def _done_already(frames: Sequence[FrameObservation] | None) -> tuple[Stage, ...]:
+    return () if frames is None else ("frames",)
+
+
+def _are_of_others(new: Observations, old: Observations) -> bool:
+    """Whether there are new texts, and other checkpoints have scored them than the old ones."""
+    return bool(new.texts) and _digests(new.checkpoints) != _digests(old.checkpoints)
 
 
 def _digests(checkpoints: Mapping[str, CheckpointRef]) -> dict[str, str]:

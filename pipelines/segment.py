@@ -56,7 +56,7 @@ class ExaminationSettings(Strict):
     max_frames: int | None = Field(default=None, ge=1, description="more than so many are shed; null: no limit")
     hear_speech: bool = Field(default=True, description="else speech is shed")
     beam_size: int | None = Field(default=None, ge=1, le=20, description="of the speech model; null: its card's")
-    keep_embeddings: bool = Field(default=False, description="of texts, so that another head need not read them again")
+    keep_embeddings: bool = Field(default=False, description="of texts and frames, for another head on their encoder")
     border_context_s: float = Field(default=0, ge=0, le=10, description="heard of the neighbouring segments")
 
     def for_profile(self, profile: Profile) -> Self:

@@ -19,7 +19,7 @@ from typing import Literal
 import redis
 from pydantic import JsonValue
 
-from pipelines.cards import Label, read_cards
+from pipelines.cards import Label
 from pipelines.fusion import evidence_of, fuse, instants
 from pipelines.manifest import ManifestError, SegmentManifest, parse_manifest
 from pipelines.media import Decoder
@@ -32,6 +32,7 @@ from workers.decoder.contained import Contained, DecoderUnavailable
 from workers.engine.client import EngineClient
 from workers.engine.errors import CheckpointGone, EngineUnavailable
 from workers.fetch import OutsideMedia, check_reach
+from workers.labels import Labels
 from workers.lanes import Lane
 from workers.lexicons import Lexicons
 from workers.logs import raised_at
@@ -98,7 +99,6 @@ class Bench:
         """
         lexicons = lexicons or Lexicons(config.lexicons_directory)
         lexicons.current()
-        cards = read_cards(config.cards_directory)
         client = connect(config)
         storage = Storage(config.store, silence_s=STORE_SILENCE_S)
         return cls(
@@ -109,7 +109,7 @@ class Bench:
             state=StreamState(client, config.state.ttl_s),
             engine=EngineClient(config),
             policies=read_policies(config.policies_file),
-            labels={name: card.fields.labels for name, card in cards.items()},
+            labels=Labels(config.cards_directory),
             lexicons=lexicons,
             pseudonyms=Pseudonyms.of(config),
             decoder=decoder or Contained(config.decode_limits),

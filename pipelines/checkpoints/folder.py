@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -10,6 +11,8 @@ from pathlib import Path, PurePosixPath
 from pipelines.cards import Card
 from pipelines.items import CheckpointRef
 from pipelines.strict import Sha256
+
+PHRASES = "phrases of the card"
 
 
 class CheckpointError(Exception):
@@ -24,9 +27,9 @@ class Checkpoint:
     folder: Path
     digest: Sha256
 
-    def ref(self, session: str) -> CheckpointRef:
-        """How records name this checkpoint when `session` runs it."""
-        return CheckpointRef(id=self.card.id, digest=self.digest, session=session)
+    def ref(self, session: str, encoder: Sha256 | None = None) -> CheckpointRef:
+        """How records name this checkpoint when `session` runs it; `encoder` makes its embeddings, if it has any."""
+        return CheckpointRef(id=self.card.id, digest=self.digest, session=session, encoder=encoder)
 
 
 def sha256_of(path: Path) -> Sha256:
@@ -49,7 +52,13 @@ def entries(folder: Path) -> Mapping[str, Path]:
 
 
 def digest_of(card: Card, sums: Mapping[str, Sha256]) -> Sha256:
-    """sha256 over the sorted lines `<sha256>  <name>` of the folder's files (`sums`) and the card's artefacts."""
+    """sha256 over the sorted lines `<sha256>  <name>` of the folder's files (`sums`) and the card's artefacts.
+
+    A zero-shot card's phrases are its head: they count as an artefact.
+    """
     lines = [f"{digest}  {name}\n" for name, digest in sums.items()]
     lines += [f"{sha256_of(card.folder / relative(name))}  {name}\n" for name in card.fields.artefacts]
+    if phrases := [[name, *one.prompts, not one.policies] for name, one in card.fields.labels.items() if one.prompts]:
+        content = json.dumps(phrases, ensure_ascii=False).encode()
+        lines.append(f"{hashlib.sha256(content).hexdigest()}  {PHRASES}\n")
     return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()

@@ -106,6 +106,10 @@ class EmbeddingHead:
         self._head = head
         self._encoder = encoder
 
+    @property
+    def encoder(self) -> Sha256:
+        return self._encoder
+
     def warm_up(self) -> None:
         """One short and one long batch; raises when the weights give no finite scores."""
         results = self.predict([Line("hello"), Line("你好 " * MAX_TOKENS)])
@@ -115,18 +119,21 @@ class EmbeddingHead:
     def predict(self, items: Sequence[Item]) -> Sequence[Result]:
         lines = [_line(item) for item in items]
         spelt = self._head.spelt([line.text for line in lines])
+        brought = [self._brought(line) for line in lines]
         results: list[Result] = []
-        for line, vectors, added in zip(lines, self._embedded(lines), spelt, strict=True):
+        for line, vectors, added, known in zip(lines, self._embedded(lines, brought), spelt, brought, strict=True):
             kept = Embedding.of(vectors, self._encoder) if line.keep else None
-            results.append(self._result(self._head.meant(vectors).max(axis=0) + added, kept))
+            logits = self._head.meant(vectors).max(axis=0) + added
+            results.append(self._result(logits, kept, rescored=known is not None))
         return results
 
-    def _embedded(self, lines: Sequence[Line]) -> Iterator[NDArray[np.float32]]:
+    def _embedded(
+        self, lines: Sequence[Line], brought: Sequence[NDArray[np.float32] | None]
+    ) -> Iterator[NDArray[np.float32]]:
         """Of each line [windows, dimensions]; the encoder runs for those alone that do not bring what it made of them.
 
         What is kept is rounded as it is stored, so that it is scored now as it will be later.
         """
-        brought = [self._brought(line) for line in lines]
         windows = [
             self._embedder.windows(line.text) if known is None else ()
             for line, known in zip(lines, brought, strict=True)
@@ -139,13 +146,16 @@ class EmbeddingHead:
 
     def _brought(self, line: Line) -> NDArray[np.float32] | None:
         one = line.embedding
-        return one.vectors if one is not None and one.is_by(self._encoder) else None
+        if one is None or not one.is_by(self._encoder) or one.dimensions != self._head.weight.shape[1]:
+            return None
+        return one.vectors
 
-    def _result(self, logits: NDArray[np.float32], embedding: Embedding | None) -> Result:
+    def _result(self, logits: NDArray[np.float32], embedding: Embedding | None, *, rescored: bool) -> Result:
         if not np.isfinite(logits).all():
             return Failure(error="NonFiniteScore")
         scores = 1 / (1 + np.exp(-logits.astype(np.float64)))
-        return Scores(labels=dict(zip(self._head.labels, map(float, scores), strict=True)), embedding=embedding)
+        labels = dict(zip(self._head.labels, map(float, scores), strict=True))
+        return Scores(labels=labels, embedding=embedding, rescored=rescored)
 
 
 def load_embedding_head(card: Card, folder: Path, *, session: Session, device: str, threads: int) -> EmbeddingHead:

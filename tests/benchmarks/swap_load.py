@@ -90,12 +90,13 @@ def mixed(records: Sequence[Record], slots: Sequence[str]) -> list[str]:
     found = []
     for slot in slots:
         said: dict[tuple[str, str], list[float]] = {}
-        for record in records:
+        looked = [record for record in records if slot in record.observations.checkpoints]
+        for record in looked:
             for item, score in _scores(record, slot):
                 said.setdefault((record.observations.checkpoints[slot].digest, item), []).append(score)
         usual = {key: sorted(scores)[len(scores) // 2] for key, scores in said.items()}
         digests = sorted({digest for digest, _ in usual})
-        for record in records:
+        for record in looked:
             own = record.observations.checkpoints[slot].digest
             others = [digest for digest in digests if digest != own]
             if any(_is_anothers(item, score, own, others, usual) for item, score in _scores(record, slot)):
@@ -117,15 +118,15 @@ def _is_anothers(
 
 
 def _scores(record: Record, slot: str) -> Iterator[tuple[str, float]]:
-    """An item of the record and its highest score but for the first label, which is often that of nothing."""
+    """What was asked, by what alone decides its score, and each score. A frame judged by reuse was not asked about."""
     seen = record.observations
     keys = {stored.at_s: stored.key for stored in record.media}
-    for frame in seen.frames:
+    for frame in (one for one in seen.frames if one.reused_from_s is None):
         for label, score in sorted(frame.scores.get(slot, {}).items()):
             yield f"{keys[frame.at_s]}@{frame.at_s:g}/{label}", score
     for text in seen.texts:
         for label, score in sorted(text.scores.get(slot, {}).items()):
-            yield f"{text.normalised}/{label}", score
+            yield f"{text.normalised}/{text.unmasked}/{label}", score
 
 
 def finished_between(records: Sequence[Record], start: float, end: float) -> int:
@@ -142,5 +143,6 @@ def tell(bench: Bench, seconds: float) -> None:
 
 
 def counted(records: Sequence[Record], slot: str) -> Counter[str]:
-    """How many records each checkpoint of a slot has."""
-    return Counter(record.observations.checkpoints[slot].id for record in records)
+    """How many records each checkpoint of a slot has; none where nothing was looked at."""
+    found = (record.observations.checkpoints.get(slot) for record in records)
+    return Counter(one.id if one is not None else "none" for one in found)

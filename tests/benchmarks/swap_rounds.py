@@ -118,8 +118,12 @@ def _first_records(records: Sequence[Record], swaps: Sequence[Swap]) -> Iterator
             waits.append(first.processing.finished_at.timestamp() - swap.asked)
         if found := latency(waits):
             say(f"{name} to the first record with its digest: p50 {found.p50:.2f} s, p95 {found.p95:.2f} s")
-    near = [one for one in records if any(abs(_finished(one) - swap.asked) < AROUND_S / 2 for swap in swaps)]
-    far = [one for one in records if one not in near]
+    near: list[Record] = []
+    far: list[Record] = []
+    for one in records:
+        (near if any(swap.asked <= _finished(one) < swap.taken_in + AROUND_S / 2 for swap in swaps) else far).append(
+            one
+        )
     for name, some in (("across swaps", near), ("between them", far)):
         if found := latency(_worked_s(one) for one in some):
             say(f"work on a segment {name}: p50 {found.p50:.2f} s, p95 {found.p95:.2f} s of {len(some)}")
@@ -127,8 +131,8 @@ def _first_records(records: Sequence[Record], swaps: Sequence[Swap]) -> Iterator
 
 def _has(record: Record, swap: Swap) -> bool:
     """Whether it began after the move and has the digest: one that began before may have it from an earlier round."""
-    began = record.processing.started_at.timestamp()
-    return began >= swap.asked and record.observations.checkpoints[swap.slot].digest == swap.digest
+    began, found = record.processing.started_at.timestamp(), record.observations.checkpoints.get(swap.slot)
+    return began >= swap.asked and found is not None and found.digest == swap.digest
 
 
 def _finished(record: Record) -> float:

@@ -12,26 +12,40 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 import yaml
 
 from pipelines.manifest import SegmentManifest
+from pipelines.record import Record
+from pipelines.text.embedding_head import HEAD_FILE, Head, write_head
 from tests import tiny_checkpoints as tiny
 from tests import tiny_speech
 from tests.conftest import own_database, wait_for
 from tests.engines import calling
 from tests.segments import store_segment
-from tests.swapping import SLOT, Workshop
+from tests.swapping import FORCED, SLOT, Workshop
+from workers.cli.rescan_words import forecast_lines
 from workers.config import Config, Slot, load_config
 from workers.engine.errors import EngineUnavailable
 from workers.publish import Publisher
 from workers.records import read_record, record_key_of, record_keys
+from workers.registry import moves
+from workers.runs.dry_run import forecast
+from workers.runs.hold import tell
+from workers.runs.planning import RescanOrder, plan_rescan
+from workers.runs.selection import Selection
+from workers.runs.store import Runs
 from workers.stack.connection import environment_of
 from workers.stack.services import Services
+from workers.state import connect
 from workers.storage import Storage
 
 SEGMENTS = 40
+EYE = "vision.nudity"
+HEADS = "heads"
+"""The stream that is looked at again after a head changed."""
 
 
 class TinyPool:
@@ -40,9 +54,10 @@ class TinyPool:
     def __init__(self, services: Services, directory: Path) -> None:
         # Another pool may be up: one that shares a broker's database would take the segments of this one.
         base = own_database(services.config(load_config(environment={}), bucket="pool-of-tiny-ones"), services)
-        self.workshop = Workshop(base.model_copy(update={"state_directory": directory}), directory)
+        kept = base.examination.model_copy(update={"keep_embeddings": True})
+        self.workshop = Workshop(base.model_copy(update={"state_directory": directory, "examination": kept}), directory)
         self.config: Config = self._furnished(self.workshop)
-        told = {"slots", "cards_directory", "models_directory", "registry"}
+        told = {"slots", "cards_directory", "models_directory", "registry", "examination"}
         settings = self.config.model_dump(mode="json", include=told)
         (directory / "liverisk.yaml").write_text(yaml.safe_dump(settings))
         self.environment = {
@@ -56,7 +71,7 @@ class TinyPool:
     def _furnished(self, workshop: Workshop) -> Config:
         """Every slot that the shipped settings have is filled by something tiny."""
         others: dict[str, tuple[str, str, str, Callable[[Path], None]]] = {
-            "vision.nudity": ("eye", "image-classification", "torch", tiny.resnet),
+            EYE: ("eye", "image-classification", "torch", tiny.resnet),
             "speech": ("ear", "whisper", "torch", tiny_speech.whisper),
             "ocr": ("reader", "screen-text", "onnx", tiny.screen_reader),
         }
@@ -110,6 +125,57 @@ class TinyPool:
             for manifest in found:
                 publisher.send(manifest)
         return found
+
+    def workshop_heads(self, number: int) -> None:
+        """Checkpoints `head-N` and `phrases-N`, which differ from those of another number in what no encoder knows."""
+        cards, name = self.workshop.cards, f"head-{number}"
+        card = cards.card(
+            name, slots=[SLOT], kind="embedding-head", labels={"risky": {"policies": ["scam"]}}, artefacts=[HEAD_FILE]
+        )
+        tiny.embedding_head(cards.finished({}, name))
+        (card.folder / "finished" / HEAD_FILE).unlink()
+        write_head(
+            Head(("risky",), number * np.linspace(-1, 1, 16, dtype=np.float32)[None], np.zeros(1, np.float32)),
+            card.folder / HEAD_FILE,
+        )
+        labels = {
+            "dice": {"policies": ["gambling"], "prompts": [tiny.WORDS[number]]},
+            "nothing": {"prompts": ["nothing"]},
+        }
+        cards.card(f"phrases-{number}", slots=[EYE], kind="zero-shot-image-classification", labels=labels)
+        tiny.clip(cards.finished({}, f"phrases-{number}"))
+        for made in (name, f"phrases-{number}"):
+            self.workshop.pull(made)
+
+    def promoted(self, slot: str, checkpoint: str) -> None:
+        """Returns when the engine serves it."""
+        (answer,) = moves.await_engines(self.config, moves.promote(self.config, slot, checkpoint, FORCED), 60)
+        assert answer.problem is None
+
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """Slot -> items that its checkpoint was asked about, and those of them for which no encoder ran."""
+        with calling(self.config) as client:
+            slots = client.status().slots
+        return {slot: (slots[slot].items, slots[slot].rescored) for slot in (SLOT, EYE)}
+
+    def examined(self, stream: str, count: int) -> list[Record]:
+        """Segments of frames and chat, as the pool records them."""
+        manifests = [store_segment(self.storage, stream, n, chat=[f"hello {n}", "p.a.y f1rst"]) for n in range(count)]
+        with Publisher(self.config) as publisher:
+            for manifest in manifests:
+                publisher.send(manifest)
+        keys = [record_key_of(manifest) for manifest in manifests]
+        wait_for(lambda: all(map(self.storage.exists, keys)), "all have a record")
+        return [read_record(self.storage, key) for key in keys]
+
+    def rescanned(self, order: RescanOrder) -> list[Record]:
+        """The records of the run, in the order of time."""
+        plan = plan_rescan(self.config, self.storage, order)
+        with connect(self.config) as client:
+            tell(client)
+        wait_for(lambda: Runs(self.storage).state(plan.run) == "finished", "the run is over", timeout_s=60)
+        found = [read_record(self.storage, key) for key in record_keys(self.storage, stream_id=HEADS)]
+        return sorted((one for one in found if one.run == plan.run), key=lambda one: one.captured_at)
 
     def checkpoints(self, manifests: list[SegmentManifest]) -> list[str]:
         """Which one each segment was given, once all have their record."""
@@ -185,3 +251,36 @@ def test_an_engine_that_is_killed_as_it_takes_a_checkpoint_in_comes_up_with_it(p
     psutil.Process(before).kill()
     assert set(pool.checkpoints(pool.sent("killed", 4))) == {"three"}
     assert engine_pid(pool.config) != before
+
+
+def test_a_rescan_after_heads_changed_scores_what_is_stored_and_runs_no_encoder(pool: TinyPool) -> None:
+    """Of texts another linear layer, of frames other phrases; their pixels are not even there any more."""
+    for number in (1, 2):
+        pool.workshop_heads(number)
+    pool.promoted(SLOT, "head-1")
+    pool.promoted(EYE, "phrases-1")
+    first = pool.examined(HEADS, 2)
+    pool.promoted(SLOT, "head-2")
+    pool.promoted(EYE, "phrases-2")
+    anew = pool.examined("anew", 2)
+    for media in (one for record in first for one in record.media):
+        pool.storage.delete(media.key)
+
+    order = RescanOrder(Selection(streams=(HEADS,)))
+    told = list(forecast_lines(forecast(pool.config, pool.storage, order)))
+    assert "  re-scored from stored embeddings: frames 2, text 2 of 2 sampled" in told
+    before = pool.counts()
+    again = pool.rescanned(order)
+
+    asked = {slot: after[0] - before[slot][0] for slot, after in pool.counts().items()}
+    assert all(asked.values())
+    assert {slot: after[1] - before[slot][1] for slot, after in pool.counts().items()} == asked
+    for old, new, wanted in zip(first, again, anew, strict=True):
+        assert new.observations.checkpoints == wanted.observations.checkpoints
+        assert set(new.reran) == {"frames", "text"}
+        assert scores_of(new) == scores_of(wanted) != scores_of(old)
+
+
+def scores_of(record: Record) -> list[dict[str, dict[str, float]]]:
+    seen = record.observations
+    return [*(frame.scores for frame in seen.frames), *(text.scores for text in seen.texts)]

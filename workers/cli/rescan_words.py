@@ -42,6 +42,9 @@ def forecast_lines(found: Forecast) -> Iterator[str]:
     more = found.streams - len(busiest)
     yield f"  by stream: {', '.join(busiest)}{f', and {more} more' if more > 0 else ''}"
     yield from _stages(found.stages)
+    if found.rescored:
+        told = [f"{stage} {count}" for stage, count in found.rescored.items()]
+        yield f"  re-scored from stored embeddings: {', '.join(told)} of {found.sampled} sampled"
     reused = [f"{stage} {count}" for stage, count in found.reused.items()]
     if reused:
         yield f"  reused: {', '.join(reused)}"

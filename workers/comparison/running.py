@@ -12,7 +12,7 @@ from pathlib import Path
 from pipelines import kinds
 from pipelines.cards import Card, CardError, Session
 from pipelines.golden import golden_findings
-from pipelines.items import CheckpointRef, Clip, Failure, Item, Line, Picture, Result, Scores
+from pipelines.items import CheckpointRef, Clip, Failure, Item, Line, Picture, Result, Scores, Seen
 from pipelines.media import DecodeError, DecodeLimits, Decoder
 from pipelines.models import Model
 from pipelines.record import TextObservation
@@ -181,7 +181,7 @@ class _Timed:
 def _opened(question: Question, decoder: Decoder, max_side_px: int) -> Item | Failure:
     if isinstance(question, TextObservation):
         return Line(question.normalised)
-    if isinstance(question, Picture | Clip | Line):
+    if isinstance(question, Picture | Seen | Clip | Line):
         return question
     try:
         data = question.read_bytes() if isinstance(question, Path) else question

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from pipelines.items import Failure, Item, Result
+from pipelines.items import Failure, Item, Result, Scores
 from pipelines.models import DeadlinePassed
 from workers.engine.sharing import Sharing, Turn
 from workers.engine.waiting import Place, Request, Waiting, items_in, rank_of, take
@@ -44,6 +44,7 @@ class BatcherCounts:
     """Since the start: batches run, items in them, items that failed; items waiting now.
 
     `bulk_items` of the items were bulk, and `bulk_busy_s` of the busy time was theirs, by their part of each batch.
+    `rescored` items came with what the encoder had made of them.
     `broken_in_row`: the last batches whose every item made the model raise. A model that says itself what is
     wrong with an item works, so that a `Failure` it returned ends the row like a score. `running_s`: how long
     the batch in hand has been running, 0 when there is none.
@@ -58,6 +59,7 @@ class BatcherCounts:
     running_s: float
     bulk_items: int
     bulk_busy_s: float
+    rescored: int
 
 
 class Batcher:
@@ -82,7 +84,7 @@ class Batcher:
         self._closed = False
         self.changed = threading.Condition(self.sharing.lock)
         self._batches = self._items = self._failed = self._broken_in_row = self._bulk_items = 0
-        self._raised = 0
+        self._raised = self._rescored = 0
         self._busy_s = self._bulk_busy_s = 0.0
         self._item_s: float | None = None
         self._running_since: float | None = None
@@ -128,6 +130,7 @@ class Batcher:
                 running_s=self.sharing.clock() - self._running_since if self._running_since is not None else 0,
                 bulk_items=self._bulk_items,
                 bulk_busy_s=self._bulk_busy_s,
+                rescored=self._rescored,
             )
 
     def close(self) -> None:
@@ -239,6 +242,7 @@ class Batcher:
         self._items += size
         self._bulk_items += batch.bulk
         self._failed += sum(isinstance(result, Failure) for result in results)
+        self._rescored += sum(isinstance(result, Scores) and result.rescored for result in results)
         self._broken_in_row = self._broken_in_row + 1 if self._raised == size else 0
         self._busy_s += took_s
         self._bulk_busy_s += took_s * batch.bulk / size

@@ -10,14 +10,15 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from pipelines import kinds
-from pipelines.cards import Card, CardError, read_card
+from pipelines.cards import Card, CardError, Session, read_card
 from pipelines.checkpoints import Checkpoint, CheckpointError, ensure
 from pipelines.golden import golden_findings
 from pipelines.items import SAMPLE_RATE_HZ, Clip, Item, Line, Picture, Result, Scores
-from pipelines.models import Model
+from pipelines.models import Model, OverEncoder
 from pipelines.scoring import ModelUnusable, prove
 from workers.checkpoints import s3_fetcher
 from workers.config import Config, Filling
+from workers.engine.aside import Aside
 from workers.engine.bases import held_bases, needed_bytes
 from workers.engine.batching import Batcher
 from workers.engine.handles import Handle
@@ -41,6 +42,7 @@ class Loading:
     def __init__(self, config: Config, report: Callable[[str], None] = logger.info) -> None:
         self.config = config
         self.report = report
+        self._aside = Aside()
         settings = config.engine
         self._sharing = {
             on_cuda: Sharing(
@@ -57,21 +59,28 @@ class Loading:
         card, fetch_s3 = read_card(self.config.cards_directory / name), s3_fetcher(self.config.store)
         return ensure(card, self.config.models, fetch_s3=fetch_s3, progress=self.report)
 
-    def handle(self, slot: str, filling: Filling, checkpoint: Checkpoint) -> Handle:
+    def handle(self, slot: str, filling: Filling, checkpoint: Checkpoint, *, beside: bool = False) -> Handle:
+        """`beside`: others answer meanwhile, and loading gives way to them."""
         card, device = checkpoint.card, self.config.engine.device
         session = kinds.session_for(card, filling.session, device)
         # The models run side by side: each with every core would have them wait for one another's threads.
         threads = filling.threads or max(1, (os.cpu_count() or 1) // 2)
-        started = time.monotonic()
-        model: Model = kinds.load(card, checkpoint.folder, session=session, device=device, threads=threads)
-        loaded = time.monotonic()
-        model.warm_up()
-        check(card, model, filling.max_batch)
-        warm = time.monotonic()
-        self.report(f"{slot}: {card.id} ready in {warm - started:.1f} s")
+
+        def proven() -> tuple[Model, float, float]:
+            started = time.monotonic()
+            model: Model = kinds.load(card, checkpoint.folder, session=session, device=device, threads=threads)
+            loaded = time.monotonic()
+            model.warm_up()
+            check(card, model, filling.max_batch)
+            return model, loaded - started, time.monotonic() - loaded
+
+        gently = beside and not _keeps_threads(session, threads)
+        model, load_s, warm_up_s = self._aside(proven) if gently else proven()
+        self.report(f"{slot}: {card.id} ready in {load_s + warm_up_s:.1f} s")
         sharing = self._sharing[kinds.runs_on_cuda(card, session, device)]
         batcher = Batcher(model.predict, name=slot, max_batch=filling.max_batch, sharing=sharing)
-        return Handle(checkpoint.ref(session), batcher, loaded - started, warm - loaded)
+        encoder = model.encoder if isinstance(model, OverEncoder) else None
+        return Handle(checkpoint.ref(session, encoder), batcher, load_s, warm_up_s)
 
     def deep(self, slot: str, usual: Handle) -> Handle | None:
         """What deep reviews ask instead; None where that is configured to be, or happens to be, the same."""
@@ -113,13 +122,21 @@ class Loading:
             "give more, or free the old one first with --drain"
         )
 
-    def tried(self, slot: str, filling: Filling, checkpoint: Checkpoint) -> Handle:
+    def tried(self, slot: str, filling: Filling, checkpoint: Checkpoint, *, beside: bool = False) -> Handle:
         """`handle`, with every failure in one line: whatever a strange checkpoint raises must not end the engine."""
         try:
-            return self.handle(slot, filling, checkpoint)
+            return self.handle(slot, filling, checkpoint, beside=beside)
         except Exception as error:
             logger.warning("checkpoint refused slot=%s checkpoint=%s", slot, checkpoint.card.id, exc_info=True)
             raise LoadFailed(_line(checkpoint.card.id, error)) from None
+
+
+def _keeps_threads(session: Session, threads: int) -> bool:
+    """Whether the model answers with threads that loading it starts: those would stay at the loader's priority.
+
+    torch has others for whoever asks; ONNX Runtime with one thread works in the asking one.
+    """
+    return session == "ctranslate2" or (session.startswith("onnx") and threads != 1)
 
 
 def check(card: Card, model: Model, max_batch: int) -> None:

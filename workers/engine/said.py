@@ -43,4 +43,5 @@ def _slot(handle: Handle) -> SlotStatus:
         busy_s=round(counts.busy_s, 3),
         bulk_items=counts.bulk_items,
         bulk_busy_s=round(counts.bulk_busy_s, 3),
+        rescored=counts.rescored,
     )

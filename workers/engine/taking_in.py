@@ -148,7 +148,7 @@ class TakingIn:
             self._forget_kept()
         short = self._loading.check_memory(filling, checkpoint)
         if short is None:
-            return self._loading.tried(slot, filling, checkpoint)
+            return self._loading.tried(slot, filling, checkpoint, beside=True)
         if not drain:
             raise LoadFailed(short)
         return self._drained(slot, filling, checkpoint)

@@ -14,7 +14,19 @@ import numpy as np
 from pydantic import Field, TypeAdapter
 
 from pipelines.embeddings import Embedding
-from pipelines.items import CheckpointRef, Clip, Failure, Item, Line, Picture, Result, Scores, ScreenText, Transcript
+from pipelines.items import (
+    CheckpointRef,
+    Clip,
+    Failure,
+    Item,
+    Line,
+    Picture,
+    Result,
+    Scores,
+    ScreenText,
+    Seen,
+    Transcript,
+)
 from pipelines.manifest import Profile
 from pipelines.strict import Sha256, Strict
 
@@ -96,6 +108,7 @@ class SlotStatus(Strict):
     busy_s: float = 0
     bulk_items: int = 0
     bulk_busy_s: float = 0
+    rescored: int = Field(default=0, description="items whose stored embedding was scored: no encoder ran for them")
 
 
 class EngineStatus(Strict):
@@ -192,9 +205,12 @@ def _unpacked(message: bytes) -> dict[str, Any]:
 
 def _item_fields(item: Item) -> dict[str, object]:
     match item:
-        case Picture(pixels, all_text):
+        case Picture(pixels, all_text, keep):
             height, width = pixels.shape[:2]
-            return {"picture": pixels.tobytes(), "height": height, "width": width, "all_text": all_text}
+            shape = {"height": height, "width": width}
+            return {"picture": pixels.tobytes(), **shape, "all_text": all_text, **({"keep": True} if keep else {})}
+        case Seen(embedding):
+            return {"seen": embedding.model_dump()}
         case Clip(samples, language, beam_size, by_sentence):
             head = {"language": language, "beam_size": beam_size, "by_sentence": by_sentence}
             return {"clip": samples.tobytes(), **head}
@@ -207,7 +223,9 @@ def _item(fields: Mapping[str, Any]) -> Item:
     if "picture" in fields:
         pixels = np.frombuffer(fields["picture"], dtype=np.uint8)
         shaped = pixels.reshape(int(fields["height"]), int(fields["width"]), 3)
-        return Picture(shaped, all_text=bool(fields.get("all_text", False)))
+        return Picture(shaped, all_text=bool(fields.get("all_text", False)), keep=bool(fields.get("keep", False)))
+    if "seen" in fields:
+        return Seen(Embedding.model_validate(fields["seen"]))
     if "clip" in fields:
         beam_size = fields.get("beam_size")
         return Clip(

@@ -45,8 +45,9 @@ WRITE_S = 0.006
 class Forecast(Strict):
     """`stages` and `reused` count segments of the selection; everything from `sampled` to `unexaminable` the sample.
 
-    `unknown` says what could not be found out, and why. `unchanged` segments have the models and policies that they
-    would get. `estimate` is of the whole run, from as many segments as it says.
+    `rescored`: stage -> sampled segments whose stored embeddings were enough, so that no encoder ran. `unknown` says
+    what could not be found out, and why. `unchanged` segments have the models and policies that they would get.
+    `estimate` is of the whole run, from as many segments as it says.
     """
 
     selected: int
@@ -64,6 +65,7 @@ class Forecast(Strict):
     by_policy: dict[str, dict[ChangeKind, int]]
     media_expired: int
     unexaminable: int
+    rescored: dict[Stage, int] = {}
     left_out: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
 
@@ -110,8 +112,13 @@ class _Trial:
     fused_s: float = 0
     media_expired: int = 0
     unexaminable: int = 0
+    rescored: Counter[Stage] = field(default_factory=Counter)
     changed: list[tuple[Change, ...]] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+
+    @property
+    def changes(self) -> list[Change]:
+        return [change for changes in self.changed for change in changes]
 
 
 def forecast(
@@ -134,7 +141,6 @@ def forecast(
         raise why_nothing(storage, order.selection, found.unreadable)
     plan = plan_of(config, order, target, tally, run=RUN, sizes=[tally.segments], left_out=left_out(found))
     trial = _tried(spread.drawn(), plan, config)
-    counted = [change for changes in trial.changed for change in changes]
     return Forecast(
         selected=tally.segments,
         streams=len(tally.streams),
@@ -147,10 +153,11 @@ def forecast(
         estimate=_estimate(tally, trial, plan.estimate, config.worker.concurrency),
         sampled=trial.concluded,
         segments_changed=sum(map(bool, trial.changed)),
-        changes=_by_kind(counted),
-        by_policy=_by_policy(counted),
+        changes=_by_kind(trial.changes),
+        by_policy=_by_policy(trial.changes),
         media_expired=trial.media_expired,
         unexaminable=trial.unexaminable,
+        rescored={stage: trial.rescored[stage] for stage in STAGES if trial.rescored[stage]},
         left_out=tuple(left_out(found).values()),
         unknown=tuple(trial.unknown),
     )
@@ -180,6 +187,7 @@ def _tried(items: Sequence[Item], plan: Plan, config: Config) -> _Trial:
             outcome = outcomes.get(item.source)
             if outcome is not None:
                 trial.media_expired += MEDIA_EXPIRED in outcome.reused.values()
+                trial.rescored.update(outcome.rescored)
                 _conclude(item, outcome, plan, fuser, bench, trial)
     finally:
         bench.engine.close()

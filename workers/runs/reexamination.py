@@ -15,10 +15,11 @@ from typing import Literal
 import redis
 
 from pipelines import coverage as why
+from pipelines.kept_frames import rescored_frames
 from pipelines.models import Models
-from pipelines.record import LEXICON, Modality, Record, Stage
+from pipelines.record import LEXICON, FrameObservation, Modality, Record, Stage
 from pipelines.reexamine import Reexamination, manifest_of, reexamine
-from pipelines.segment import Segment
+from pipelines.segment import ExaminationSettings, Segment
 from pipelines.text.lexicon import Lexicon
 from pipelines.text_scores import SLOTS
 from workers.classify import AWAY, Bench, StillRunning
@@ -137,24 +138,39 @@ def _asked(plan: Plan, item: Item, source: Record, models: Models, bench: Bench,
     settings = bench.config.examination.for_profile(plan.profile)
     bench.engine.wait_quiet(QUIET_S)
     try:
+        frames = _from_embeddings(source, plan, item, models, settings)
+        stages = [stage for stage in item.stages if stage != "frames" or frames is None]
         clock = time.monotonic()
-        segment = _segment(source, plan, item, bench, settings.frame_side_px)
+        segment = _segment(source, plan, item, stages, bench, settings.frame_side_px)
         fetch_ms = (time.monotonic() - clock) * 1000
+        found = reexamine(source, segment, stages, models, settings, lexicon=lexicon, frames=frames)
     except OutsideMedia:
         return Outcome(reused=dict.fromkeys(modalities_of(item.stages), OUTSIDE_MEDIA))
-    try:
-        found = reexamine(source, segment, item.stages, models, settings, lexicon=lexicon)
     except EngineUnavailable:
         raise EngineLost from None
-    if not last and starved(source, item.stages, found):
+    if not last and starved(source, stages, found):
         raise Starved
     stage_ms = {"fetch": round(fetch_ms, 1), **found.stage_ms}
-    return Outcome(observations=found.observations, reused=found.reused, stage_ms=stage_ms)
+    return Outcome(observations=found.observations, reused=found.reused, stage_ms=stage_ms, rescored=found.rescored)
 
 
-def _segment(source: Record, plan: Plan, item: Item, bench: Bench, max_side_px: int) -> Segment | None:
+def _from_embeddings(
+    source: Record, plan: Plan, item: Item, models: Models, settings: ExaminationSettings
+) -> Sequence[FrameObservation] | None:
+    """The frames without their media, where a head changed and the record has what the encoder made of them.
+
+    Whoever wants everything looked at again, or closely, is not served so.
+    """
+    if "frames" not in item.stages or plan.kind != "rescan" or "full" in plan.selection:
+        return None
+    return rescored_frames(source, models, settings)
+
+
+def _segment(
+    source: Record, plan: Plan, item: Item, stages: Sequence[Stage], bench: Bench, max_side_px: int
+) -> Segment | None:
     """The media that the stages look at; None when they look at none."""
-    if not set(item.stages) & set(LOOKS_AT):
+    if not set(stages) & set(LOOKS_AT):
         return None
     manifest = manifest_of(source, plan.run, plan.profile)
     prefix = bench.config.store.media_prefix
@@ -165,7 +181,7 @@ def _segment(source: Record, plan: Plan, item: Item, bench: Bench, max_side_px: 
         bench.storage,
         decoder=bench.decoder,
         max_side_px=max_side_px,
-        stages=item.stages,
+        stages=stages,
         audio_before=before,
         audio_after=after,
     )

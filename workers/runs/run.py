@@ -104,11 +104,13 @@ class Outcome(Strict):
 
     `reused` are the modalities whose new observations could not be had, each with its reason: `media_expired`,
     `crashed`. `observations` is the whole of the segment's, new and stored; null: only the stored ones remain.
+    `rescored` are the stages that stored embeddings were enough for.
     """
 
     observations: Observations | None = None
     reused: dict[Modality, str] = {}
     stage_ms: dict[str, float] = {}
+    rescored: tuple[Stage, ...] = ()
 
 
 class Standing(Strict):

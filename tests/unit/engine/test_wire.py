@@ -5,7 +5,20 @@ import numpy as np
 import pytest
 
 from pipelines.embeddings import Embedding
-from pipelines.items import Clip, Failure, Item, Line, Picture, Result, Scores, ScreenLine, ScreenText, Span, Transcript
+from pipelines.items import (
+    Clip,
+    Failure,
+    Item,
+    Line,
+    Picture,
+    Result,
+    Scores,
+    ScreenLine,
+    ScreenText,
+    Seen,
+    Span,
+    Transcript,
+)
 from workers.engine.wire import (
     Ask,
     EngineStatus,
@@ -45,6 +58,11 @@ def test_a_clip_arrives_with_how_it_is_to_be_heard(beam_size: int | None, by_sen
 @pytest.mark.parametrize("text", ["", "加微信", "\x00\u202e🙂", "a" * 4000])
 def test_any_text_arrives_as_it_left(text: str) -> None:
     item: Item = Line(text)
+    assert unpack_request(pack_request(ASK, [item])) == (ASK, [item])
+
+
+def test_a_frame_is_told_by_what_an_encoder_made_of_it() -> None:
+    item: Item = Seen(EMBEDDING)
     assert unpack_request(pack_request(ASK, [item])) == (ASK, [item])
 
 

@@ -27,6 +27,7 @@ def classifier(sight: NDArray[np.float32], *, bias: float | None) -> ZeroShotCla
         bias=bias,
         prepare=lambda pictures: np.zeros((len(pictures), 3, 1, 1), dtype=np.float32),
         embed=lambda pixels: np.repeat(sight[None], len(pixels), axis=0),
+        encoder="e" * 64,
     )
 
 
