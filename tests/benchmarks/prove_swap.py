@@ -33,6 +33,8 @@ from workers.config import Config
 
 PARTS = ("refusals", "canary", "shadow", "rounds", "deaths", "compare")
 TEXT, VISION = "text.risk", "vision.nudity"
+PATIENCE_S = 250.0
+"""Lanes that are never empty, and an engine that is killed, have segments wait: that thins them is another's proof."""
 
 
 def prepared(directory: Path) -> tuple[Config, dict[str, str]]:
@@ -46,7 +48,8 @@ def prepared(directory: Path) -> tuple[Config, dict[str, str]]:
             folder.symlink_to(ensure(card, shipped.models).folder)
     others = {slot: both.slots[slot].checkpoint for slot in (TEXT, VISION)}
     engine = shipped.engine.model_copy(update={"memory_limit_mb": LIMIT_MB})
-    return both.model_copy(update={"slots": shipped.slots, "engine": engine}), others
+    overload = shipped.overload.model_copy(update={"thin_after_s": PATIENCE_S})
+    return both.model_copy(update={"slots": shipped.slots, "engine": engine, "overload": overload}), others
 
 
 def prove(options: argparse.Namespace, directory: Path) -> Iterator[str]:

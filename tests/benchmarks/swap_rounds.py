@@ -121,9 +121,8 @@ def _first_records(records: Sequence[Record], swaps: Sequence[Swap]) -> Iterator
     near: list[Record] = []
     far: list[Record] = []
     for one in records:
-        (near if any(swap.asked <= _finished(one) < swap.taken_in + AROUND_S / 2 for swap in swaps) else far).append(
-            one
-        )
+        across = any(swap.asked <= _finished(one) < swap.taken_in + AROUND_S / 2 for swap in swaps)
+        (near if across else far).append(one)
     for name, some in (("across swaps", near), ("between them", far)):
         if found := latency(_worked_s(one) for one in some):
             say(f"work on a segment {name}: p50 {found.p50:.2f} s, p95 {found.p95:.2f} s of {len(some)}")
