@@ -14,7 +14,7 @@ from pipelines.items import CheckpointRef, Item, Result
 
 
 class Model(Protocol):
-    """One checkpoint in memory. Not thread-safe: its owner calls it from one thread at a time."""
+    """One checkpoint in memory. Its owner calls it from one thread at a time, or from as many as `at_a_time` says."""
 
     def warm_up(self) -> None:
         """Runs real shapes once, so that the first segment is not the slow one; raises when unusable."""
@@ -23,6 +23,11 @@ class Model(Protocol):
     def predict(self, items: Sequence[Item]) -> Sequence[Result]:
         """One result per item, in order. Raising fails the whole batch: the caller then bisects it."""
         ...
+
+
+def at_a_time(model: Model) -> int:
+    """From how many threads the model may be asked side by side, to some gain: one, unless an attribute says more."""
+    return int(getattr(model, "at_a_time", 1))
 
 
 class Models(Protocol):

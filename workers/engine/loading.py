@@ -14,7 +14,7 @@ from pipelines.cards import Card, CardError, read_card
 from pipelines.checkpoints import Checkpoint, CheckpointError, ensure
 from pipelines.golden import golden_findings
 from pipelines.items import SAMPLE_RATE_HZ, Clip, Item, Line, Picture, Result, Scores
-from pipelines.models import Model
+from pipelines.models import Model, at_a_time
 from pipelines.scoring import ModelUnusable, prove
 from workers.checkpoints import s3_fetcher
 from workers.config import Config, Filling
@@ -70,7 +70,9 @@ class Loading:
         warm = time.monotonic()
         self.report(f"{slot}: {card.id} ready in {warm - started:.1f} s")
         sharing = self._sharing[kinds.runs_on_cuda(card, session, device)]
-        batcher = Batcher(model.predict, name=slot, max_batch=filling.max_batch, sharing=sharing)
+        batcher = Batcher(
+            model.predict, name=slot, max_batch=filling.max_batch, at_a_time=at_a_time(model), sharing=sharing
+        )
         return Handle(checkpoint.ref(session), batcher, loaded - started, warm - loaded)
 
     def deep(self, slot: str, usual: Handle) -> Handle | None:
