@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import json
 import os
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -37,6 +38,15 @@ WAIT_S = 0.01
 SEGMENTS_A_BATCH = 8
 AT_A_TIME = 8
 """Segments under way, as many as may make a batch."""
+
+
+def has_ray(python: str) -> bool:
+    """Whether this interpreter finds Ray."""
+    look = "import importlib.util, sys; sys.exit(importlib.util.find_spec('ray') is None)"
+    try:
+        return subprocess.run([python, "-c", look], check=False).returncode == 0
+    except OSError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -93,7 +103,6 @@ class Slot:
         results = self._predicted(flat)
         ends = [sum(map(len, questions[: index + 1])) for index in range(len(questions))]
         return [results[end - len(items) : end] for items, end in zip(questions, ends, strict=True)]
-
 
     def _predicted(self, items: Sequence[Item]) -> Sequence[Result]:
         """One batch, or side by side what the model takes side by side in the pool."""
