@@ -32,7 +32,7 @@ check: install ## Lint, format, types, import directions, settings, policies and
 	@$(BIN)/lint-imports
 	@$(BIN)/liverisk config check | tail -n 1
 
-bench: install ## Measure the pool beside a bare process and plain Celery; BENCH holds more options (an hour)
+bench: install ## Measure the pool beside a bare process, plain Celery and Ray; BENCH holds options (25 minutes)
 	@$(BIN)/liverisk bench $(BENCH)
 
 latency: install ## Measure segment end to record of a live-paced stream

@@ -15,7 +15,7 @@ from pipelines.strict import Sha256
 
 
 class Model(Protocol):
-    """One checkpoint in memory. Not thread-safe: its owner calls it from one thread at a time."""
+    """One checkpoint in memory. Its owner calls it from one thread at a time, or from as many as `at_a_time` says."""
 
     def warm_up(self) -> None:
         """Runs real shapes once, so that the first segment is not the slow one; raises when unusable."""
@@ -34,6 +34,11 @@ class OverEncoder(Protocol):
     def encoder(self) -> Sha256:
         """The digest of everything that makes an embedding of an item."""
         ...
+
+
+def at_a_time(model: Model) -> int:
+    """From how many threads the model may be asked side by side, to some gain: one, unless an attribute says more."""
+    return int(getattr(model, "at_a_time", 1))
 
 
 class Models(Protocol):

@@ -6,6 +6,9 @@ not; the gate (Silero VAD, which comes inside faster-whisper) costs 2 ms for a s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypedDict
+
 import numpy as np
 from faster_whisper.vad import VadOptions, get_speech_timestamps
 
@@ -18,6 +21,13 @@ Blips under a tenth of a second are no voice: a syllable takes twice that, and d
 """
 
 
+class Stretch(TypedDict):
+    """A part of a clip, in samples from its start; the form that faster-whisper gives and takes."""
+
+    start: int
+    end: int
+
+
 def unusable(clip: Clip) -> Failure | None:
     """Why a clip cannot be examined at all; "nobody spoke" is not one of the reasons."""
     if clip.samples.size == 0:
@@ -27,7 +37,12 @@ def unusable(clip: Clip) -> Failure | None:
     return None
 
 
+def voiced(clip: Clip) -> Sequence[Stretch]:
+    """Each voiced stretch."""
+    found: Sequence[Stretch] = get_speech_timestamps(clip.samples, GATE, sampling_rate=SAMPLE_RATE_HZ)
+    return found
+
+
 def voiced_s(clip: Clip) -> tuple[tuple[float, float], ...]:
     """Start and end of each voiced stretch, in seconds from the start of the clip."""
-    stretches = get_speech_timestamps(clip.samples, GATE, sampling_rate=SAMPLE_RATE_HZ)
-    return tuple((part["start"] / SAMPLE_RATE_HZ, part["end"] / SAMPLE_RATE_HZ) for part in stretches)
+    return tuple((part["start"] / SAMPLE_RATE_HZ, part["end"] / SAMPLE_RATE_HZ) for part in voiced(clip))

@@ -10,7 +10,6 @@ import math
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,14 @@ from typing import Any
 import ctranslate2
 import numpy as np
 from faster_whisper import WhisperModel
+from faster_whisper.transcribe import restore_speech_timestamps
 from numpy.typing import NDArray
 
 from pipelines.cards import Card, CardError
 from pipelines.items import SAMPLE_RATE_HZ, Clip, Failure, Item, Result, Span, Transcript
 from pipelines.scoring import only, rehearse
 from pipelines.speech.sentences import Word, confidence, sentences
-from pipelines.speech.voice import GATE, unusable, voiced_s
+from pipelines.speech.voice import Stretch, unusable, voiced
 
 FILES = ("model.bin", "config.json", "tokenizer.json")
 """Checked before loading: faster-whisper would fetch an absent tokenizer from the internet."""
@@ -73,7 +73,7 @@ class Hearer(WhisperModel):  # type: ignore[misc]  # faster-whisper is untyped h
 
 @dataclass(frozen=True)
 class Whisper:
-    """`at_a_time` clips side by side, a worker of CTranslate2 each, all over one copy of the weights.
+    """Clips one after the other, from `at_a_time` threads: a worker of CTranslate2 each, all over one copy of weights.
 
     Within a clip a second thread saves a third of the time and a fourth hardly anything; a second clip fills its core.
     `beam_size` is for clips that name none.
@@ -86,52 +86,52 @@ class Whisper:
     def warm_up(self) -> None:
         """Sends noise past the voice gate, so that encoder and decoder really run; a few words are enough."""
         noise = Clip(np.random.default_rng(0).normal(0, 0.05, SAMPLE_RATE_HZ).astype(np.float32))
-        rehearse(lambda clips: [self._transcribe(noise, gated=False, max_new_tokens=8) for _ in clips], [noise])
+        whole = Stretch(start=0, end=noise.samples.size)
+        rehearse(lambda clips: [self._transcribe(noise, [whole], max_new_tokens=8) for _ in clips], [noise])
 
     def predict(self, items: Sequence[Item]) -> Sequence[Result]:
-        clips = only(Clip, items)
-        if min(self.at_a_time, len(clips)) < 2:
-            return [self._heard(clip) for clip in clips]
-        with ThreadPoolExecutor(self.at_a_time, thread_name_prefix="hearing") as pool:
-            return list(pool.map(self._heard, clips))
+        return [self._heard(clip) for clip in only(Clip, items)]
 
     def _heard(self, clip: Clip) -> Transcript | Failure:
         failure = unusable(clip)
         if failure is not None:
             return failure
-        stretches = voiced_s(clip)
+        stretches = voiced(clip)
         if not stretches:
             return Transcript(language=clip.language, language_probability=0.0, spans=(), speech_s=0.0)
-        return self._transcribe(clip, gated=True, max_new_tokens=_sayable(sum(end - start for start, end in stretches)))
+        return self._transcribe(clip, stretches)
 
-    def _transcribe(self, clip: Clip, *, gated: bool, max_new_tokens: int) -> Transcript | Failure:
+    def _transcribe(
+        self, clip: Clip, stretches: Sequence[Stretch], *, max_new_tokens: int = MOST_TOKENS
+    ) -> Transcript | Failure:
+        """What was said in these stretches, which are heard as one, with the times of the whole clip."""
+        spoken = np.concatenate([clip.samples[part["start"] : part["end"]] for part in stretches])
         known = clip.language if clip.language in self.model.supported_languages else None
         # Temperature 0 alone: the fallbacks sample, so that one clip would give two transcripts and take
         # up to six times as long. Nor is a window left out for being no speech: what is left out is counted,
         # and faster-whisper would not say. `confidence`, `no_speech` and `compression` tell what to distrust.
         segments, info = self.model.transcribe(
-            clip.samples,
+            spoken,
             language=known,
             beam_size=clip.beam_size or self.beam_size,
             temperature=0.0,
             no_speech_threshold=None,
             condition_on_previous_text=False,
-            max_new_tokens=max_new_tokens,
+            max_new_tokens=min(max_new_tokens, _sayable(spoken.size / SAMPLE_RATE_HZ)),
             word_timestamps=True,
-            vad_filter=gated,
-            vad_parameters=GATE,
         )
-        heard = list(segments)  # decoding happens only now
+        heard = list(restore_speech_timestamps(segments, stretches, SAMPLE_RATE_HZ))  # decoding happens only now
         numbers = [info.language_probability, *(segment.avg_logprob for segment in heard)]
         if not all(math.isfinite(number) for number in numbers):
             return Failure(error="NonFiniteScore")
+        duration_s = clip.samples.size / SAMPLE_RATE_HZ
         return Transcript(
             language=info.language,
             language_probability=info.language_probability,
             spans=tuple(
-                span for segment in heard for span in _spans(segment, info.duration, by_sentence=clip.by_sentence)
+                span for segment in heard for span in _spans(segment, duration_s, by_sentence=clip.by_sentence)
             ),
-            speech_s=info.duration_after_vad,
+            speech_s=spoken.size / SAMPLE_RATE_HZ,
         )
 
 
@@ -167,6 +167,11 @@ def _span(segment: Any, words: Sequence[Word], duration_s: float) -> Iterator[Sp
         )
 
 
+def side_by_side(threads: int) -> int:
+    """Clips that a CPU hears at a time where each has so many threads."""
+    return max(1, (os.cpu_count() or 1) // threads) if threads else 1
+
+
 def load_whisper(card: Card, folder: Path, *, device: str, threads: int) -> Whisper:
     """The model of `folder`; `threads` 0 takes CTranslate2's own default of four, and hears one clip at a time.
 
@@ -177,7 +182,7 @@ def load_whisper(card: Card, folder: Path, *, device: str, threads: int) -> Whis
         raise CardError(f"{card.id}: {folder} lacks {', '.join(absent)}")
     on_cuda = device.startswith("cuda") or (device == "auto" and ctranslate2.get_cuda_device_count() > 0)
     name, _, index = device.partition(":")
-    at_a_time = max(1, (os.cpu_count() or 1) // threads) if threads and not on_cuda else 1
+    at_a_time = 1 if on_cuda else side_by_side(threads)
     model = Hearer(
         str(folder),
         num_workers=at_a_time,

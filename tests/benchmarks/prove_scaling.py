@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pipelines.manifest import SegmentManifest
+from pipelines.speech.whisper import side_by_side
 from tests.benchmarks.bench import conclude, place, say, settings
 from workers.bench.compare import arrivals
 from workers.bench.corpus import SEGMENT_S, Corpus, write_corpus
@@ -120,7 +121,8 @@ def main() -> None:
     options = parser.parse_args()
     with place("scaling") as directory:
         corpus = write_corpus(directory / "corpus", options.distinct, options.seed, ("busy",))
-        host = Host(cores=os.cpu_count() or 1, children=options.children)
+        cores = os.cpu_count() or 1
+        host = Host(cores=cores, children=options.children, hearing=side_by_side(max(1, cores // 2)))
         with Pool(settings(directory), corpus, options.children, ahead=10**6).start() as running:
             running.play(copies(corpus, WARM_UP), [0.0] * WARM_UP)
             for line in operations(running, corpus, options.distinct):

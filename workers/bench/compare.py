@@ -12,7 +12,7 @@ from workers.bench.contender import Contender, Running
 from workers.bench.corpus import Corpus, Shape
 from workers.bench.costs import cpu_s, memory_mib
 from workers.bench.order import Order
-from workers.bench.report import Burst, Load, Measured
+from workers.bench.report import WHOLE, Burst, Load, Measured
 
 JITTER = 0.5
 """A segment comes so much of the mean distance earlier or later: streams start when they like."""
@@ -30,6 +30,8 @@ def compare(
 
 
 def _measured(contender: Contender, block: int, corpus: Corpus, order: Order, tell: Callable[[str], None]) -> Measured:
+    loaded = {WHOLE if name == "pool-whole" else name for name in order.loaded}
+    loads: tuple[Load, ...]
     began = time.monotonic()
     with contender.start() as running:
         ready_s = time.monotonic() - began
@@ -42,7 +44,9 @@ def _measured(contender: Contender, block: int, corpus: Corpus, order: Order, te
             bursts[shape] = _burst(running, corpus, shape, order.segments)
             tell(f"  {shape}: {order.segments} segments in {bursts[shape].wall_s:.1f} s")
         memory = memory_mib(running.roots())
-        loads = tuple(_loads(running, corpus, bursts[order.shapes[0]], order, block))
+        loads = ()
+        if contender.name in loaded:
+            loads = tuple(_loads(running, corpus, bursts[order.shapes[0]], order, block))
     return Measured(
         contender=contender.name,
         block=block,

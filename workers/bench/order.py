@@ -20,7 +20,8 @@ class Order(Strict):
     `warm_up` of the first shape come before: every child has its models then, and every cache what it keeps.
     `alone` of them are measured one after the other.
 
-    `loads` are per cent of a contender's own throughput. The first shape is the one that is measured alone and loaded.
+    `loads` are per cent of a contender's own throughput, for those in `loaded`. The first shape is the one that is
+    measured alone and loaded.
     """
 
     parts: tuple[Part, ...]
@@ -32,6 +33,7 @@ class Order(Strict):
     warm_up: int
     alone: int
     loads: tuple[float, ...]
+    loaded: tuple[Name, ...]
     loaded_segments: int
     children: int
     celery_children: int

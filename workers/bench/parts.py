@@ -20,7 +20,7 @@ from workers.bench.corpus import Corpus, write_corpus
 from workers.bench.growth import grow
 from workers.bench.order import Name, Order
 from workers.bench.pool import Pool
-from workers.bench.ray_serve import RayServe
+from workers.bench.ray_serve import RayServe, has_ray
 from workers.bench.report import WHOLE, Growth, Machine, Measured, Report, Savings, Stage
 from workers.bench.savings import compare_savings
 from workers.config import Config
@@ -67,8 +67,15 @@ class _Parts:
     def measured(self) -> tuple[Measured, ...]:
         if "compare" not in self.order.parts:
             return ()
-        contenders = [self._contender(name) for name in self.order.contenders]
+        contenders = [self._contender(name) for name in self.order.contenders if self._is_there(name)]
         return tuple(compare(contenders, self.corpus, self.order, self.tell))
+
+    def _is_there(self, name: Name) -> bool:
+        """Ray is no part of an installation: what is compared with it counts as not measured then."""
+        if name != "ray" or has_ray(self.order.ray_python):
+            return True
+        self.tell("Ray Serve is left out: name an interpreter that has Ray with --ray-python")
+        return False
 
     def stages(self) -> tuple[Stage, ...]:
         if "stages" not in self.order.parts:

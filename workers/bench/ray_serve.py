@@ -12,7 +12,9 @@ import argparse
 import asyncio
 import json
 import os
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +38,15 @@ WAIT_S = 0.01
 SEGMENTS_A_BATCH = 8
 AT_A_TIME = 8
 """Segments under way, as many as may make a batch."""
+
+
+def has_ray(python: str) -> bool:
+    """Whether this interpreter finds Ray."""
+    look = "import importlib.util, sys; sys.exit(importlib.util.find_spec('ray') is None)"
+    try:
+        return subprocess.run([python, "-c", look], check=False).returncode == 0
+    except OSError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -75,6 +86,7 @@ class Slot:
         from pipelines import kinds
         from pipelines.cards import read_card
         from pipelines.checkpoints import ensure
+        from pipelines.models import at_a_time
         from workers.checkpoints import s3_fetcher
 
         config = load_config()
@@ -84,12 +96,20 @@ class Slot:
         threads = max(1, (os.cpu_count() or 1) // 2)
         self._model = kinds.load(card, folder, session=session, device="cpu", threads=threads)
         self._model.warm_up()
+        self._at_a_time = at_a_time(self._model)
 
     def answers(self, questions: Sequence[Sequence[Item]]) -> list[Sequence[Result]]:
         flat = [item for items in questions for item in items]
-        results = self._model.predict(flat)
+        results = self._predicted(flat)
         ends = [sum(map(len, questions[: index + 1])) for index in range(len(questions))]
         return [results[end - len(items) : end] for items, end in zip(questions, ends, strict=True)]
+
+    def _predicted(self, items: Sequence[Item]) -> Sequence[Result]:
+        """One batch, or side by side what the model takes side by side in the pool."""
+        if self._at_a_time == 1:
+            return self._model.predict(items)
+        with ThreadPoolExecutor(self._at_a_time) as lanes:
+            return list(lanes.map(lambda item: self._model.predict([item])[0], items))
 
 
 class Segments:

@@ -205,6 +205,8 @@ def bars(report: Report) -> Iterator[Bar]:
     yield Bar(what="p95 at 50 % load to bare alone", value=ratio(late, report.alone_s("bare")), most=2)
     changed = float(len(report.savings.changed)) if report.savings else None
     yield Bar(what="verdicts that savings change", value=changed, most=0)
+    unseen = float(report.savings.planted - report.savings.flagged) if report.savings else None
+    yield Bar(what="planted segments that nothing flags", value=unseen, most=0)
     each = [one.wall_s / one.segments for one in report.growth]
     spread = max(each) / min(each) if len(each) > 1 else None
     yield Bar(what="time a segment, dearest to cheapest number", value=spread, most=1.2)

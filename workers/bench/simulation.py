@@ -34,11 +34,18 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One machine. `engines`: copies of each model, so many questions are answered side by side."""
+    """One machine. `engines`: copies of each model, so many questions are answered side by side.
+
+    Of speech every copy answers `hearing` of them side by side.
+    """
 
     cores: int
     children: int
     engines: int = 1
+    hearing: int = 1
+
+    def at_a_time(self, station: Station) -> int:
+        return self.engines * (self.hearing if station == "speech" else 1)
 
 
 @dataclass(slots=True)
@@ -116,7 +123,7 @@ class _Run:
 
     def _serve(self, station: Station) -> None:
         waiting = self.waiting[station]
-        while waiting and self.busy.get(station, 0) < self.host.engines:
+        while waiting and self.busy.get(station, 0) < self.host.at_a_time(station):
             self.busy[station] = self.busy.get(station, 0) + 1
             segment = waiting.popleft()
             self.computing.append(_Work(segment, station, self.demands[segment].stations[station]))

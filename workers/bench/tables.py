@@ -139,7 +139,7 @@ def _bars(report: Report) -> Iterator[str]:
     rows = []
     for bar in bars(report):
         limit = f"at least {bar.least:g}" if bar.least is not None else f"at most {bar.most:g}"
-        verdict = {None: "not measured", True: "holds", False: "DOES NOT HOLD"}[bar.holds]
+        verdict = {None: "not measured", True: "PASS", False: "FAIL"}[bar.holds]
         rows.append([bar.what, _number(bar.value), limit, verdict])
     yield from table(["", "measured", "bar", ""], rows)
 

@@ -20,27 +20,26 @@ def _listed(_: click.Context, __: click.Parameter, value: str) -> list[str]:
 
 
 @click.command()
-@click.option("--parts", default="compare,stages,savings,help", show_default=True, callback=_listed, help="Or growth.")
-@click.option(
-    "--contenders", default="bare,pool,celery", show_default=True, callback=_listed, help="Or pool-whole, ray."
-)
+@click.option("--parts", default="compare,stages,savings,growth,help", show_default=True, callback=_listed)
+@click.option("--contenders", default="bare,pool,pool-whole,celery,ray", show_default=True, callback=_listed)
 @click.option("--shapes", default="busy,quiet,flood", show_default=True, callback=_listed)
-@click.option("--segments", default=32, show_default=True, type=click.IntRange(1), help="Of each shape in each block.")
-@click.option("--distinct", default=16, show_default=True, type=click.IntRange(4), help="Generated ones of each shape.")
-@click.option("--blocks", default=3, show_default=True, type=click.IntRange(1), help="Rounds in changing order.")
-@click.option("--warm-up", default=8, show_default=True, type=click.IntRange(0), help="Segments before all measuring.")
-@click.option("--alone", default=5, show_default=True, type=click.IntRange(0), help="Segments one after the other.")
+@click.option("--segments", default=16, show_default=True, type=click.IntRange(1), help="Of each shape in each block.")
+@click.option("--distinct", default=8, show_default=True, type=click.IntRange(4), help="Generated ones of each shape.")
+@click.option("--blocks", default=1, show_default=True, type=click.IntRange(1), help="Rounds in changing order.")
+@click.option("--warm-up", default=4, show_default=True, type=click.IntRange(0), help="Segments before all measuring.")
+@click.option("--alone", default=3, show_default=True, type=click.IntRange(0), help="Segments one after the other.")
 @click.option("--loads", default="50,80", show_default=True, callback=_listed, help="Per cent of the own throughput.")
-@click.option("--loaded-segments", default=40, show_default=True, type=click.IntRange(0), help="At each load; 0: none.")
+@click.option("--loaded", default="bare,pool", show_default=True, callback=_listed, help="Contenders that are loaded.")
+@click.option("--loaded-segments", default=24, show_default=True, type=click.IntRange(0), help="At each load; 0: none.")
 @click.option("--children", default=2 * CORES, show_default=True, type=click.IntRange(1), help="Of the pool's worker.")
 @click.option("--celery-children", default=4, show_default=True, type=click.IntRange(1))
 @click.option(
     "--lanes", default=CORES, show_default=True, type=click.IntRange(1), help="Of bare, each with its models."
 )
 @click.option("--ahead", default=64, show_default=True, type=click.IntRange(1), help="Segments queued at a time.")
-@click.option("--growth", default="60,600,6000", show_default=True, callback=_listed, help="Numbers of segments.")
+@click.option("--growth", default="60,600", show_default=True, callback=_listed, help="Numbers of segments.")
 @click.option("--growth-shape", default="quiet", show_default=True, type=click.Choice(["busy", "quiet", "flood"]))
-@click.option("--items", default=32, show_default=True, type=click.IntRange(4), help="Of each single model.")
+@click.option("--items", default=16, show_default=True, type=click.IntRange(4), help="Of each single model.")
 @click.option("--ray-python", default=sys.executable, help="The interpreter that has Ray.  [default: this one]")
 @click.option("--seed", default=7, show_default=True)
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Where the report goes.")
@@ -49,8 +48,8 @@ def bench(chosen: Path | None, /, json_file: Path | None, **asked: object) -> No
     """Measure the pool and others on generated segments; ends with 3 when a bar is missed.
 
     A first look of two minutes: --parts compare,help --contenders bare,pool --shapes busy,quiet --segments 8
-    --distinct 4 --blocks 1 --warm-up 4 --alone 2 --loaded-segments 0. Services, engine and
-    workers are its own; nothing of a running pool is touched.
+    --distinct 4 --alone 2 --loaded-segments 0. Longer and more certain, two hours: --blocks 3 --growth 60,600,6000
+    --loaded bare,pool,celery,ray. Services, engine and workers are its own; nothing of a running pool is touched.
     """
     from pydantic import ValidationError
 

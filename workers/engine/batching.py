@@ -4,6 +4,9 @@ A lone request never waits for company. Live goes before review, review before r
 when bulk may run at all is for the device to say (`workers.engine.sharing`). On a CPU a bulk batch is cut to a short
 time, as whoever comes next waits for its end; on CUDA bulk fills the places that live leaves.
 A batch that fails is halved until only its culprit fails.
+
+A model that is of use to several threads at a time has as many lanes, each with a batch of its own. Where live and bulk
+slow each other down, bulk has one of them at most, so that live finds one free.
 """
 
 from __future__ import annotations
@@ -47,7 +50,7 @@ class BatcherCounts:
     `rescored` items came with what the encoder had made of them.
     `broken_in_row`: the last batches whose every item made the model raise. A model that says itself what is
     wrong with an item works, so that a `Failure` it returned ends the row like a score. `running_s`: how long
-    the batch in hand has been running, 0 when there is none.
+    the oldest batch in hand has been running, 0 when there is none. `busy_s` is of all lanes together.
     """
 
     batches: int
@@ -63,7 +66,7 @@ class BatcherCounts:
 
 
 class Batcher:
-    """Owns the one thread that calls `predict`. `close` answers every waiting caller.
+    """Owns the threads that call `predict`, `at_a_time` of them. `close` answers every waiting caller.
 
     `sharing` is the device's; None: the model has one to itself.
     """
@@ -74,6 +77,7 @@ class Batcher:
         *,
         name: str,
         max_batch: int,
+        at_a_time: int = 1,
         sharing: Sharing | None = None,
     ) -> None:
         self._predict = predict
@@ -84,14 +88,18 @@ class Batcher:
         self._closed = False
         self.changed = threading.Condition(self.sharing.lock)
         self._batches = self._items = self._failed = self._broken_in_row = self._bulk_items = 0
-        self._raised = self._rescored = 0
+        self._rescored = 0
         self._busy_s = self._bulk_busy_s = 0.0
         self._item_s: float | None = None
-        self._running_since: float | None = None
+        self._running_since: list[float] = []
+        self._bulk_runs = False
         with self.changed:
             self.sharing.join(self)
-        self._thread = threading.Thread(target=self._run, name=f"batcher-{name}", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._run, name=f"batcher-{name}", daemon=True) for _ in range(at_a_time)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def submit(
         self, items: Sequence[Item], *, lane: str = LIVE_LANE, deadline: float | None = None
@@ -115,7 +123,7 @@ class Batcher:
                 self.sharing.settle()
             self._waiting.add(request)
             request.answer.add_done_callback(lambda _: self._ended(request))
-            self.changed.notify()
+            self.changed.notify_all()
         return request.answer
 
     def counts(self) -> BatcherCounts:
@@ -127,18 +135,19 @@ class Batcher:
                 waiting=items_in((*self._waiting.live, *self._waiting.bulk)),
                 busy_s=self._busy_s,
                 broken_in_row=self._broken_in_row,
-                running_s=self.sharing.clock() - self._running_since if self._running_since is not None else 0,
+                running_s=self.sharing.clock() - min(self._running_since) if self._running_since else 0,
                 bulk_items=self._bulk_items,
                 bulk_busy_s=self._bulk_busy_s,
                 rescored=self._rescored,
             )
 
     def close(self) -> None:
-        """Finishes the running batch and refuses the rest."""
+        """Finishes the running batches and refuses the rest."""
         with self.changed:
             self._closed = True
-            self.changed.notify()
-        self._thread.join()
+            self.changed.notify_all()
+        for thread in self._threads:
+            thread.join()
         with self.changed:
             self.sharing.leave(self)
             for request in self._waiting:
@@ -179,15 +188,16 @@ class Batcher:
         """Until bulk is admitted or expires; what else ends the wait tells so."""
         deadline = self._waiting.next_deadline()
         expires_s = None if deadline is None else max(0.0, deadline - time.monotonic())
-        admitted_s = self.sharing.patience_s(self)
+        admitted_s = None if self._bulk_runs else self.sharing.patience_s(self)
         return min((s for s in (expires_s, admitted_s) if s is not None), default=None)
 
     def _take_alone(self) -> _Batch:
         """Live or bulk, never both."""
-        if self.bulk_turn() is None or not self.sharing.admits(self):
+        if self._bulk_runs or self.bulk_turn() is None or not self.sharing.admits(self):
             return _Batch(take(self._waiting.live, self._max_batch))
         charged_s = self.sharing.charge(self.bulk_cost_s())
         places = take(self._waiting.bulk, self._bulk_places())
+        self._bulk_runs = True
         self.sharing.wake()
         return _Batch(places, charged_s)
 
@@ -226,32 +236,39 @@ class Batcher:
                 self.sharing.live_ended()
 
     def _serve(self, batch: _Batch) -> None:
-        self._running_since = started = self.sharing.clock()
-        self._raised = 0
-        results = self._predicted([request.items[index] for request, index in batch.places])
+        started = self.sharing.clock()
+        with self.changed:
+            self._running_since.append(started)
+        results, raised = self._predicted([request.items[index] for request, index in batch.places])
         with self.changed:
             took_s = self.sharing.clock() - started
+            self._running_since.remove(started)
             self.sharing.refund(batch.charged_s, took_s)
-            self._count(batch, results, took_s)
+            self._count(batch, results, raised, took_s)
+            if batch.bulk:
+                self._bulk_runs = False
+                self.changed.notify_all()
             for (request, index), result in zip(batch.places, results, strict=True):
                 request.put(index, result)
 
-    def _count(self, batch: _Batch, results: Sequence[Result], took_s: float) -> None:
+    def _count(self, batch: _Batch, results: Sequence[Result], raised: int, took_s: float) -> None:
         size = len(batch.places)
         self._batches += 1
         self._items += size
         self._bulk_items += batch.bulk
         self._failed += sum(isinstance(result, Failure) for result in results)
         self._rescored += sum(isinstance(result, Scores) and result.rescored for result in results)
-        self._broken_in_row = self._broken_in_row + 1 if self._raised == size else 0
+        self._broken_in_row = self._broken_in_row + 1 if raised == size else 0
         self._busy_s += took_s
         self._bulk_busy_s += took_s * batch.bulk / size
-        self._running_since = None
         last_s = took_s / size
         self._item_s = last_s if self._item_s is None else NEWEST * last_s + (1 - NEWEST) * self._item_s
 
-    def _predicted(self, items: Sequence[Item]) -> Sequence[Result]:
-        """One result per item whatever happens: a failing batch is halved until the culprit stands alone."""
+    def _predicted(self, items: Sequence[Item]) -> tuple[Sequence[Result], int]:
+        """One result per item whatever happens, and of how many the model raised.
+
+        A failing batch is halved until the culprit stands alone.
+        """
         try:
             results = self._predict(items)
             if len(results) != len(items):
@@ -259,8 +276,8 @@ class Batcher:
         except Exception as error:  # noqa: BLE001  # whatever a model raises must not stop the loop
             if len(items) == 1:
                 logger.warning("item failed error=%s", type(error).__name__)
-                self._raised += 1
-                return [Failure(error=type(error).__name__)]
+                return [Failure(error=type(error).__name__)], 1
             middle = len(items) // 2
-            return [*self._predicted(items[:middle]), *self._predicted(items[middle:])]
-        return results
+            (first, raised), (rest, more) = self._predicted(items[:middle]), self._predicted(items[middle:])
+            return [*first, *rest], raised + more
+        return results, 0

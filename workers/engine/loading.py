@@ -14,7 +14,7 @@ from pipelines.cards import Card, CardError, Session, read_card
 from pipelines.checkpoints import Checkpoint, CheckpointError, ensure
 from pipelines.golden import golden_findings
 from pipelines.items import SAMPLE_RATE_HZ, Clip, Item, Line, Picture, Result, Scores
-from pipelines.models import Model, OverEncoder
+from pipelines.models import Model, OverEncoder, at_a_time
 from pipelines.scoring import ModelUnusable, prove
 from workers.checkpoints import s3_fetcher
 from workers.config import Config, Filling
@@ -78,7 +78,9 @@ class Loading:
         model, load_s, warm_up_s = self._aside(proven) if gently else proven()
         self.report(f"{slot}: {card.id} ready in {load_s + warm_up_s:.1f} s")
         sharing = self._sharing[kinds.runs_on_cuda(card, session, device)]
-        batcher = Batcher(model.predict, name=slot, max_batch=filling.max_batch, sharing=sharing)
+        batcher = Batcher(
+            model.predict, name=slot, max_batch=filling.max_batch, at_a_time=at_a_time(model), sharing=sharing
+        )
         encoder = model.encoder if isinstance(model, OverEncoder) else None
         return Handle(checkpoint.ref(session, encoder), batcher, load_s, warm_up_s)
 

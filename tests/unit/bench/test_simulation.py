@@ -29,6 +29,13 @@ def test_a_second_copy_of_the_models_answers_two_at_a_time() -> None:
     assert ends == pytest.approx([1.2, 1.2])
 
 
+def test_speech_alone_may_have_more_than_one_lane() -> None:
+    ends = simulate(Host(cores=8, children=8, hearing=2), [SPEECH] * 2, [0.0] * 2)
+    assert ends == pytest.approx([1.2, 1.2])
+    ends = simulate(Host(cores=8, children=8, hearing=2), [WIDE] * 2, [0.0] * 2)
+    assert ends == pytest.approx([1.0, 2.0])
+
+
 def test_a_segment_waits_for_a_free_child() -> None:
     ends = simulate(Host(cores=8, children=1), [SPEECH] * 2, [0.0] * 2)
     assert ends == pytest.approx([1.2, 2.4])

@@ -45,8 +45,10 @@ class Recorder:
 
 
 @contextmanager
-def batching(model: Recorder, *, max_batch: int = 4, sharing: Sharing | None = None) -> Iterator[Batcher]:
-    batcher = Batcher(model, name="test", max_batch=max_batch, sharing=sharing)
+def batching(
+    model: Recorder, *, max_batch: int = 4, at_a_time: int = 1, sharing: Sharing | None = None
+) -> Iterator[Batcher]:
+    batcher = Batcher(model, name="test", max_batch=max_batch, at_a_time=at_a_time, sharing=sharing)
     try:
         yield batcher
     finally:
@@ -246,3 +248,62 @@ def test_a_running_batch_says_since_when_it_has_been_running(wait_until: WaitUnt
         model.gate.set()
         answer.result(10)
         assert batcher.counts().running_s == 0
+
+
+def test_a_model_of_two_lanes_runs_two_batches_side_by_side(wait_until: WaitUntil) -> None:
+    model = Recorder(gated=True)
+    with batching(model, max_batch=1, at_a_time=2) as batcher:
+        first = batcher.submit(lines("a", "b"))
+        third = batcher.submit(lines("c"))
+        wait_until(lambda: len(model.batches) == 2, "both lanes are busy")
+        assert batcher.counts().waiting == 1
+        model.gate.set()
+        assert lengths(first.result(10)) == [1, 1]
+        assert lengths(third.result(10)) == [1]
+    assert sorted(model.batches) == [["a"], ["b"], ["c"]]
+
+
+def test_where_live_and_bulk_slow_each_other_down_bulk_leaves_a_lane_to_live(wait_until: WaitUntil) -> None:
+    model = Recorder(gated=True)
+    with batching(model, max_batch=1, at_a_time=2) as batcher:
+        bulk = batcher.submit(lines("bulk-1", "bulk-2"), lane="rescan")
+        assert model.started.wait(10)
+        live = batcher.submit(lines("live"))
+        wait_until(lambda: len(model.batches) == 2, "live is running beside bulk")
+        assert model.batches == [["bulk-1"], ["live"]]
+        model.gate.set()
+        live.result(10)
+        assert lengths(bulk.result(10)) == [6, 6]
+
+
+def test_the_lane_of_the_oldest_batch_says_how_long_one_has_been_running(wait_until: WaitUntil) -> None:
+    model = Recorder(gated=True)
+    now = [100.0]
+    with batching(model, max_batch=1, at_a_time=2, sharing=Sharing(clock=lambda: now[0])) as batcher:
+        batcher.submit(lines("a"))
+        wait_until(lambda: len(model.batches) == 1, "the first runs")
+        now[0] = 107.0
+        batcher.submit(lines("b"))
+        wait_until(lambda: len(model.batches) == 2, "the second runs")
+        assert batcher.counts().running_s == 7
+
+
+def test_a_bad_item_fails_alone_in_either_lane() -> None:
+    model = Recorder()
+    with batching(model, max_batch=2, at_a_time=2) as batcher:
+        answers = [batcher.submit(lines("a", "poison")) for _ in range(4)]
+        assert all(lengths(answer.result(10)) == [1, "MemoryError"] for answer in answers)
+        assert (batcher.counts().failed, batcher.counts().broken_in_row) == (4, 0)
+
+
+def test_closing_waits_for_every_lane() -> None:
+    model = Recorder(gated=True)
+    batcher = Batcher(model, name="closing", max_batch=1, at_a_time=2)
+    answers = [batcher.submit(lines(text)) for text in ("a", "b")]
+    assert model.started.wait(10)
+    model.gate.set()
+    for answer in answers:
+        answer.result(10)
+    batcher.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        batcher.submit(lines("too late")).result(10)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 from pipelines.cards import CardError
 from pipelines.items import Clip, Failure, Transcript
 from pipelines.kinds import load
-from pipelines.models import Model
+from pipelines.models import Model, at_a_time
 from pipelines.speech.transformers_whisper import windows_of
 from pipelines.speech.voice import voiced_s
 from tests import tiny_checkpoints as tiny
@@ -77,6 +79,25 @@ def test_an_unusable_clip_is_a_failure_and_not_silence(
     whisper: Model, samples: NDArray[np.float32], error: str
 ) -> None:
     assert whisper.predict([Clip(samples)]) == [Failure(error=error)]
+
+
+def test_clips_heard_side_by_side_are_heard_as_one_after_the_other(tmp_path: Path) -> None:
+    tiny_speech.converted_whisper(tmp_path)
+    whisper = load(tiny.card_of("whisper", ("ctranslate2",)), tmp_path, device="cpu", threads=1)
+    assert at_a_time(whisper) == (os.cpu_count() or 1)
+    clips = [Clip(tiny_speech.voice(0.8 + 0.3 * number), "en") for number in range(6)]
+    alone = [whisper.predict([clip])[0] for clip in clips]
+    with ThreadPoolExecutor(at_a_time(whisper)) as lanes:
+        assert list(lanes.map(lambda clip: whisper.predict([clip])[0], clips)) == alone
+
+
+def test_what_comes_after_a_pause_has_the_times_of_the_whole_clip(whisper: Model) -> None:
+    pause = np.zeros(3 * 16_000, np.float32)
+    heard = whisper.predict([Clip(np.concatenate([pause, tiny_speech.voice(1.5)]), "en")])[0]
+    assert isinstance(heard, Transcript)
+    assert heard.spans
+    assert all(2 <= span.start_s <= span.end_s <= 4.5 for span in heard.spans)
+    assert heard.speech_s < 2.5
 
 
 def test_a_long_pause_parts_two_stretches_of_voice() -> None:
