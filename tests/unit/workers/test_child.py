@@ -12,6 +12,8 @@ from workers.config import Config
 from workers.decoder.contained import Contained, DecoderUnavailable
 from workers.lexicons import Lexicons
 
+BENCH: Any = object()
+
 
 class Clock:
     now = 0.0
@@ -27,7 +29,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def child(monkeypatch: pytest.MonkeyPatch) -> Child:
-    monkeypatch.setattr(Bench, "open", lambda *_: "a bench")
+    monkeypatch.setattr(Bench, "open", lambda *_: BENCH)
     config = Config()
     return Child(config, Lexicons(config.lexicons_directory))
 
@@ -49,7 +51,7 @@ def test_a_message_goes_back_unspent_when_its_child_was_slow_to_open_and_the_nex
     started_in(monkeypatch, clock, 16, 0)
     with pytest.raises(NotReady):
         child.ready()
-    assert child.ready() == "a bench"
+    assert child.ready() is BENCH
 
 
 def test_a_child_that_opened_first_is_ready_at_once(
@@ -57,7 +59,7 @@ def test_a_child_that_opened_first_is_ready_at_once(
 ) -> None:
     started_in(monkeypatch, clock, 16, 0)
     child._open()
-    assert child.ready() == "a bench"
+    assert child.ready() is BENCH
 
 
 def test_a_helper_that_takes_a_moment_to_be_replaced_delays_no_message(
@@ -65,7 +67,7 @@ def test_a_helper_that_takes_a_moment_to_be_replaced_delays_no_message(
 ) -> None:
     started_in(monkeypatch, clock, 1, 2)
     child._open()
-    assert child.ready() == "a bench"
+    assert child.ready() is BENCH
 
 
 def test_a_child_that_cannot_open_lives_on_and_says_so_with_its_first_message(
