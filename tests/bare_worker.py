@@ -40,7 +40,7 @@ DEMANDS = {
 }
 """What a sender can say to Celery of when, for how long and whether at all its task is to run."""
 
-ANOTHER: dict[str, Any] = {"task": "other.task", "args": [], "kwargs": {}, "options": {"queue": "elsewhere"}, "subtask_type": None}
+ANOTHER: dict[str, Any] = {"task": "other.task", "args": [], "kwargs": {}, "options": {"queue": "elsewhere"}}
 DEMANDING_BODY: tuple[Any, ...] = (
     [{"schema": "other", "of": "somebody with demands"}],
     {},
