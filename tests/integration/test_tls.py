@@ -134,7 +134,7 @@ def test_a_valkey_behind_tls_refuses_who_is_not_who_he_should_be_in_one_line(
     }
     said = {
         "ca": "certificate is not accepted .* set broker.tls.ca",
-        "client": "",
+        "client": "does not answer",
         "password": "is the password right?",
     }
     with pytest.raises(ConfigError, match=said[lacks]) as refused:
