@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tests.conftest import wait_for
 from workers.config import Config
@@ -27,6 +28,37 @@ app = make_app(config)
 app.steps["worker"].discard(EngineStep)  # it would wait for an engine
 app.worker_main(["worker", "-Q", "live,review,rescan", "-c", "2", "--without-gossip", "--without-mingle"])
 """
+
+DEMANDS = {
+    "eta": "2100-01-01T00:00:00+00:00",
+    "expires": "2001-01-01T00:00:00+00:00",
+    "timelimit": [1, 1],
+    "retries": 1000,
+    "ignore_result": False,
+    "shadow": "liverisk.another",
+    "group": "one",
+}
+"""What a sender can say to Celery of when, for how long and whether at all its task is to run."""
+
+ANOTHER: dict[str, Any] = {"task": "other.task", "args": [], "kwargs": {}, "options": {"queue": "elsewhere"}}
+DEMANDING_BODY: tuple[Any, ...] = (
+    [{"schema": "other", "of": "somebody with demands"}],
+    {},
+    {"callbacks": [ANOTHER], "errbacks": [ANOTHER], "chain": [ANOTHER], "chord": None, "live": True},
+)
+"""No manifest, and what its sender wants the worker to send when it is done with it."""
+
+NO_TASK_BODIES = (
+    b"null",
+    b"7",
+    b'"abc"',
+    b"[]",
+    b"[[], {}]",
+    b"[[], {}, {}, {}]",
+    b"[{}, [], {}]",
+    b'{"args": [], "kwargs": {}, "id": "1"}',
+    b"{not json",
+)
 
 
 @contextmanager

@@ -25,9 +25,9 @@ from workers.broker.clock import BrokerClock
 from workers.broker.connecting import make_celery
 from workers.broker.putting_back import put_back, put_back_same
 from workers.broker.queues import note_lane
+from workers.child import Child
 from workers.classify import Bench, classify
 from workers.config import Config, ConfigError
-from workers.decoder.contained import Contained
 from workers.engine.bootstep import EngineStep
 from workers.lanes import CLASSIFY, CONCLUDE, LANES, REEXAMINE, REVIEW, Lane, epoch_s, message_in
 from workers.lexicon_step import LexiconStep
@@ -48,6 +48,8 @@ logger = logging.getLogger(__name__)
 
 PAUSE_S = (1.0, 3.0)
 """How long a slot rests, at random, before a message goes back because something it needs is away."""
+CHILD_START_S = 180.0
+"""When a child that is not up yet is replaced: it hangs."""
 MOST_AHEAD_S, MOST_WAITED_S = 300.0, 366 * 86400.0
 """A message that says to be queued further in the future, or longer ago, does not know the time."""
 
@@ -92,7 +94,8 @@ def _settings(config: Config) -> dict[str, Any]:
         "worker_consumer": "workers.broker.taking:PoolConsumer",
         "task_soft_time_limit": config.worker.soft_time_limit_s,
         "task_time_limit": config.worker.time_limit_s,
-        "worker_proc_alive_timeout": 60,
+        # A child opens what it works with before it is up, and a machine may be slow.
+        "worker_proc_alive_timeout": CHILD_START_S,
         "worker_max_memory_per_child": memory_mb * 1024 if (memory_mb := config.worker.memory_limit_mb) else None,
         "worker_hijack_root_logger": False,
         "worker_send_task_events": False,
@@ -105,11 +108,11 @@ def _settings(config: Config) -> dict[str, Any]:
 
 
 def _register(app: Celery, config: Config) -> None:
-    # Made in the child at its first message, as connections must not cross a fork.
-    opened = cache(lambda: Bench.open(config, app.liverisk_lexicons, Contained(config.decode_limits).started()))
-    runs = cache(lambda: Runs(opened().storage))
+    child = Child(config, app.liverisk_lexicons)
+    child.open_first()
+    runs = cache(lambda: Runs(child.bench.storage))
     clock = BrokerClock(config.broker)
-    delivered = partial(_delivered, app, config, opened)
+    delivered = partial(_delivered, app, config, child)
     patient = {"soft_time_limit": config.bulk_soft_time_limit_s, "time_limit": config.bulk_time_limit_s}
 
     @app.task(name=CLASSIFY, shared=False)  # type: ignore[untyped-decorator]  # Celery ships no types
@@ -118,13 +121,13 @@ def _register(app: Celery, config: Config) -> None:
         # Only what its sender calls live may be looked at less for having waited.
         waited = waited_s(request.get("queued_at"), clock.now()) if request.get("live") is True else None
         message = message_in(arguments, named)
-        delivered(CLASSIFY, lambda lane: classify(message, opened(), lane=lane, waited_s=waited))
+        delivered(CLASSIFY, lambda lane: classify(message, child.bench, lane=lane, waited_s=waited))
 
     @app.task(name=REEXAMINE, shared=False, **patient)  # type: ignore[untyped-decorator]
     def liverisk_reexamine(*arguments: JsonValue, **named: JsonValue) -> None:
         def work() -> str:
             call = segment_call(arguments, named)
-            return reexamine_segment(call.run, call.batch, call.index, opened(), runs())
+            return reexamine_segment(call.run, call.batch, call.index, child.bench, runs())
 
         delivered(REEXAMINE, lambda _: dropping(work)())
 
@@ -132,30 +135,29 @@ def _register(app: Celery, config: Config) -> None:
     def liverisk_conclude(*arguments: JsonValue, **named: JsonValue) -> None:
         def work() -> str:
             call = batch_call(arguments, named)
-            return conclude(call.run, call.batch, opened(), runs())
+            return conclude(call.run, call.batch, child.bench, runs())
 
         delivered(CONCLUDE, lambda _: dropping(work)())
 
     @app.task(name=REVIEW, shared=False)  # type: ignore[untyped-decorator]
     def liverisk_review(*arguments: JsonValue, **named: JsonValue) -> None:
         request = message_in(arguments, named, name="request")
-        delivered(REVIEW, lambda lane: review_or_put_aside(request, opened(), lane))
+        delivered(REVIEW, lambda lane: review_or_put_aside(request, child.bench, lane))
 
 
-def _delivered(
-    app: Celery, config: Config, opened: Callable[[], Bench], task: str, work: Callable[[Lane], object]
-) -> None:
+def _delivered(app: Celery, config: Config, child: Child, task: str, work: Callable[[Lane], object]) -> None:
     """Works off the message at hand, which came through the lane that `work` is told, and counts how it ended."""
     lane = current_lane(app)
 
     def noted() -> object:
+        bench = child.ready()
         if config.broker.is_rabbit:
-            _note_taken(app, opened().redis, lane)
-        with opened().watch.watched():
+            _note_taken(app, bench.redis, lane)
+        with bench.watch.watched():
             return work(lane)
 
     again = partial(put_back, app, config.broker)
-    Tally(lambda: opened().redis, task, lane).count(lambda: run_once(noted, lane, again))
+    Tally(lambda: child.bench.redis, task, lane).count(lambda: run_once(noted, lane, again))
 
 
 def _note_taken(app: Celery, state: redis.Redis, lane: Lane) -> None:

@@ -55,12 +55,17 @@ class StillRunning(Exception):
     """Another delivery of the same segment is being worked on, or was until moments ago."""
 
 
+class NotReady(Exception):
+    """Getting this child ready took time that the segment needs: its next start finds the child ready."""
+
+
 AWAY = (
     StorageError,
     EngineUnavailable,
     CheckpointGone,
     DecoderUnavailable,
     StillRunning,
+    NotReady,
     redis.RedisError,
     ConnectionError,
 )

@@ -28,7 +28,7 @@ from workers.storage import ObjectMissing, Storage
 
 PREFIX = "quarantine/"
 
-Reason = Literal["manifest", "outside_media", "crashed", "review_request", "delivery_limit", "no_task"]
+Reason = Literal["manifest", "outside_media", "crashed", "review_request", "delivery_limit", "expired", "no_task"]
 
 
 class Entry(Strict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,9 +10,14 @@ from pathlib import Path
 import pytest
 from kombu import Connection, Queue
 
-from tests.bare_worker import bare_worker, put_aside
+from pipelines.manifest import parse_manifest
+from tests.bare_worker import DEMANDING_BODY, DEMANDS, bare_worker, put_aside
+from tests.conftest import wait_for
 from tests.cuts import Wire
 from tests.rabbitmq import RabbitMQ
+from tests.segments import CHAT_ONLY
+from workers.broker.dead import bury
+from workers.broker.queues import queues_of
 from workers.broker.settings import Broker, State
 from workers.config import Config
 from workers.lanes import CLASSIFY, LANES
@@ -39,12 +45,13 @@ def worker(rabbit: Config, storage: Storage, state_directory: Path) -> Iterator[
         yield process
 
 
-def send(config: Config, lane: str, body: object, headers: Mapping[str, object]) -> None:
+def send(config: Config, lane: str, body: object, headers: Mapping[str, object], **properties: object) -> None:
     """As a client does that knows RabbitMQ and the documentation, and nothing of ours."""
     assert config.broker.url is not None
     with Connection(config.broker.url.get_secret_value(), transport_options={"confirm_publish": True}) as connection:
         lane_queue = Queue(lane, no_declare=True)
-        connection.Producer().publish(body, routing_key=lane_queue.name, headers=dict(headers), serializer="json")
+        told = {"routing_key": lane_queue.name, "headers": dict(headers), "serializer": "json", **properties}
+        connection.Producer().publish(body, **told)
 
 
 def manifest(config: Config, lane: str, number: int) -> None:
@@ -73,8 +80,31 @@ def test_what_is_no_task_is_brought_to_quarantine_by_the_feeder_and_stands_in_no
     send(rabbit, "review", [[{"said": word}], {}, {}], {"task": "other.task", "id": "1"})
     send(rabbit, "live", [[{"said": f"{word}, by nobody"}], {}, {}], {"task": CLASSIFY})
     send(rabbit, "live", [[{"said": f"{word}, for a list"}], {}, {}], {"task": [CLASSIFY], "id": "2"})
-    found = put_aside(storage, 4)
+    send(rabbit, "live", [[{"said": f"{word}, and no third part"}], {}], {"task": CLASSIFY, "id": "3"})
+    found = put_aside(storage, 5)
     assert {entry.reason for entry in found} == {"no_task"}
     assert all(word in entry.message for entry in found)
     assert worker.poll() is None
     assert word not in (state_directory / "worker.log").read_text()
+
+
+def test_what_a_sender_wants_of_celery_does_not_happen(
+    rabbit: Config, worker: subprocess.Popen[bytes], storage: Storage
+) -> None:
+    send(rabbit, "live", DEMANDING_BODY, {"task": CLASSIFY, "id": "1", **DEMANDS})
+    (found,) = put_aside(storage, 1)
+    assert (found.reason, json.loads(found.message)) == ("manifest", DEMANDING_BODY[0][0])
+    assert worker.poll() is None
+
+
+def test_what_a_sender_lets_expire_goes_to_quarantine(rabbit: Config, storage: Storage, state_directory: Path) -> None:
+    queues = queues_of(rabbit)
+    try:
+        queues.version()  # declares the lanes
+        send(rabbit, "rescan", [[CHAT_ONLY.as_message()], {}, {}], {"task": CLASSIFY, "id": "1"}, expiration=0.001)
+        wait_for(queues.put_aside, "RabbitMQ took it out of its lane")
+        assert bury(queues, storage, delivery_limit=20) == 1
+    finally:
+        queues.close()
+    (found,) = put_aside(storage, 1)
+    assert (found.reason, parse_manifest(found.message)) == ("expired", CHAT_ONLY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import pytest
 import redis
 
 from pipelines.manifest import parse_manifest
-from tests.bare_worker import bare_worker, put_aside
+from tests.bare_worker import DEMANDING_BODY, DEMANDS, NO_TASK_BODIES, bare_worker, put_aside
 from tests.conftest import wait_for
 from tests.segments import CHAT_ONLY
 from workers.broker.connecting import make_celery
@@ -164,12 +165,56 @@ def test_a_worker_sends_what_is_no_task_to_quarantine_and_no_word_of_it_to_its_l
             tagged = {**properties, "delivery_tag": str(number)}
             broker.lpush("live", json.dumps({**message, "headers": headers, "properties": tagged}))
             wait_for(lambda: not broker.llen("live"), "it was taken")
-        wait_for(lambda: not broker.exists(DEAD, UNACKED), "all were buried")
-        found = put_aside(storage, 1)
+        pushed(broker, "two", json.dumps([[{"said": "a secret word"}], {}]).encode())
+        pushed(broker, "demands", json.dumps(DEMANDING_BODY).encode(), **DEMANDS)
+        found = put_aside(storage, 3)
+        wait_for(lambda: not broker.exists("live", DEAD, UNACKED), "all were buried")
         assert worker.poll() is None
+    (examined,) = (entry for entry in found if entry.reason == "manifest")
+    assert json.loads(examined.message) == DEMANDING_BODY[0][0]
+    assert not broker.exists("celery", "elsewhere")
+    found.remove(examined)
     assert {entry.reason for entry in found} == {"no_task"}
     assert all("a secret word" in entry.message for entry in found)
     assert "a secret word" not in (state_directory / "worker.log").read_text()
+
+
+def pushed(broker: redis.Redis, tag: str, body: bytes, **headers: object) -> None:
+    """A message for the lane live as anybody may write it."""
+    message = {
+        "body": base64.b64encode(body).decode(),
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
+        "headers": {"task": CLASSIFY, "id": tag, **headers},
+        "properties": {"delivery_tag": tag, "delivery_info": {}, "body_encoding": "base64"},
+    }
+    broker.lpush("live", json.dumps(message))
+
+
+def test_of_what_a_sender_wants_of_celery_nothing_reaches_it(config: Config, broker: redis.Redis) -> None:
+    pushed(broker, "1", json.dumps(DEMANDING_BODY).encode(), **DEMANDS, queued_at=5.0, live=True)
+    taken: list[Any] = []
+    with taker(config, taken) as one:
+        assert one.take() == 1
+    assert taken[0].headers == {"task": CLASSIFY, "id": "1", "queued_at": 5.0, "live": True}
+    assert taken[0].payload == [*DEMANDING_BODY[:2], {}]
+
+
+@pytest.mark.parametrize("body", NO_TASK_BODIES, ids=lambda body: body.decode()[:20])
+def test_a_body_of_another_form_is_put_aside(config: Config, broker: redis.Redis, body: bytes) -> None:
+    pushed(broker, "1", body)
+    taken: list[Any] = []
+    with taker(config, taken) as one:
+        one.take()
+    assert (taken, broker.llen(DEAD), broker.hlen(UNACKED)) == ([], 1, 0)
+
+
+def test_a_packed_body_is_put_aside_and_never_unpacked(config: Config, broker: redis.Redis) -> None:
+    pushed(broker, "1", gzip.compress(b"[[], {}, {}]"), compression="application/x-gzip")
+    taken: list[Any] = []
+    with taker(config, taken) as one:
+        one.take()
+    assert (taken, broker.llen(DEAD)) == ([], 1)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from workers.broker.queues import UNACKED
 from workers.config import Config, Worker
 from workers.engine.engine import Engine
 from workers.publish import Publisher
-from workers.records import record_key_of
+from workers.records import read_record, record_key_of
 from workers.runs.feeder import Feeder
 from workers.stack.connection import environment_of, write_settings
 from workers.storage import Storage
@@ -46,6 +46,22 @@ def hang(sender, **_):
 app.worker_main(["worker", "--pool=prefork", "--concurrency=1", "--without-gossip", "--without-mingle"])
 """
 """A worker whose event loop calls what never comes back and lets no other thread run."""
+
+SLOW_TO_OPEN = """
+import time
+from workers.cli.main import main
+from workers.decoder.contained import Contained
+
+real = Contained.started
+
+def started(self):
+    time.sleep(0 if self.pid else 5)
+    return real(self)
+
+Contained.started = started
+main()
+"""
+"""A worker on a machine where a child takes longer to open what it works with than a segment may take."""
 
 calm = engines.calm(dict.fromkeys(POLICY_IDS, 0.001))
 
@@ -134,6 +150,17 @@ def test_told_to_end_a_worker_finishes_what_it_is_at(
     assert broker.hlen(UNACKED) == 0
     lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
     assert "segment done" in {line["event"] for line in lines}
+
+
+def test_a_segment_pays_nothing_for_a_child_that_is_slow_to_open(
+    settings: Config, storage: Storage, tmp_path: Path, wait_until: WaitUntil
+) -> None:
+    short = with_worker(settings, deadline_s=2, soft_time_limit_s=3, time_limit_s=4, max_attempts=1)
+    slow = ("-c", SLOW_TO_OPEN, "worker", "--concurrency=1", "--lanes=live")
+    with engines.serving(short, loaded), worker(short, tmp_path / "worker.log", *slow):
+        manifest = send(short, storage)
+        wait_until(lambda: storage.exists(record_key_of(manifest)), "the segment has its record", timeout_s=60)
+    assert read_record(storage, record_key_of(manifest)).processing.attempt == 1
 
 
 def test_a_child_that_took_too_much_memory_is_replaced_after_its_segment(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import redis
 
-from workers.broker.connecting import BrokerError, BrokerRefuses, place_of, redis_client
+from workers.broker.connecting import BrokerError, BrokerRefuses, distrust, place_of, redis_client
 from workers.broker.queues import RabbitQueues, queues_of
 from workers.config import Config, ConfigError
 
@@ -46,11 +46,17 @@ def _once_there(check: Callable[[], None], patience_s: float) -> None:
 
 def _check_redis(config: Config) -> None:
     """Of everything that is kept in Redis: the state store and, where that is Redis too, the broker."""
-    places = [(config.state_url, config.state_tls), (config.broker.url, config.broker.tls)]
-    for url, tls in places[:1] if config.broker.is_rabbit else places:
+    state = (config.state_url, config.state_tls, "state" if config.state.url is not None else "broker")
+    places = [state, (config.broker.url, config.broker.tls, "broker")]
+    for url, tls, section in places[:1] if config.broker.is_rabbit else places:
         assert url is not None
-        with redis_client(url, tls, timeout_s=config.broker.socket_timeout_s) as client:
-            policy = client.info("memory").get("maxmemory_policy", "noeviction")
+        try:
+            with redis_client(url, tls, timeout_s=config.broker.socket_timeout_s) as client:
+                policy = client.info("memory").get("maxmemory_policy", "noeviction")
+        except redis.ConnectionError as error:
+            if (why := distrust(error, section)) is not None:
+                raise BrokerRefuses(f"{place_of(url)}: {why}") from None
+            raise
         if policy != "noeviction":
             raise ConfigError(
                 f"{place_of(url)} drops what it keeps when its memory is full (maxmemory-policy {policy}): "

@@ -27,6 +27,9 @@ NEVER_S = 10 * 365 * 86_400
 NO_ROUTE = 312
 """What RabbitMQ gives a message back with that no queue takes."""
 
+UNKNOWN_SIGNER = (18, 19, 20, 21)
+"""OpenSSL's codes (X509_V_ERR_…) of a chain that ends in nobody whom this side knows."""
+
 RETRIES = {"max_retries": 3, "interval_start": 0.1, "interval_step": 0.3, "interval_max": 1.0}
 """Of connecting and sending, wherever somebody waits for it; a worker itself tries for ever."""
 
@@ -113,18 +116,27 @@ def in_a_line(error: BaseException) -> str:
         return f"a queue has other arguments: {_difference(cause)}; the workers' log says what to do"
     if isinstance(cause, amqp.exceptions.ChannelError) and cause.reply_code == NO_ROUTE:
         return "the lane is gone"
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"its certificate is not accepted: {cause.verify_message}"
-    return type(cause).__name__
+    return distrust(error, "broker") or type(cause).__name__
+
+
+def distrust(error: BaseException, section: str) -> str | None:
+    """Why TLS failed and what to set in that section of the settings, where a certificate is the cause."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            unknown = cause.verify_code in UNKNOWN_SIGNER
+            advice = f"; set {section}.tls.ca to the file of who signed it" if unknown else ""
+            return f"its certificate is not accepted ({cause.verify_message}){advice}"
+        cause = cause.__cause__ or cause.__context__
+    return None
 
 
 def refusal(place: str, error: BaseException) -> BrokerError:
     """What was raised while speaking to the broker, as one line."""
     cause = error.__cause__ or error
-    lasting = isinstance(
-        cause, amqp.exceptions.AccessRefused | amqp.exceptions.NotAllowed | ssl.SSLCertVerificationError
-    )
-    return (BrokerRefuses if lasting else BrokerError)(f"broker at {place}: {in_a_line(error)}")
+    lasting = isinstance(cause, amqp.exceptions.AccessRefused | amqp.exceptions.NotAllowed)
+    kind = BrokerRefuses if lasting or distrust(error, "broker") else BrokerError
+    return kind(f"broker at {place}: {in_a_line(error)}")
 
 
 def _transport_options(broker: Broker) -> dict[str, Any]:

@@ -48,10 +48,13 @@ def _bury(letter: Letter, storage: Storage, delivery_limit: int) -> quarantine.R
     content = _content(letter)
     if letter.task == CLASSIFY and _recorded(content, storage):
         return None
-    at_limit = letter.headers.get("x-first-death-reason") == "delivery_limit"
-    reason: quarantine.Reason = "delivery_limit" if at_limit else "no_task"
-    attempts = delivery_limit + 1 if at_limit else 1
-    detail = f"delivered {attempts} times without an outcome" if at_limit else "no task of this pool, or not JSON"
+    died_of = letter.headers.get("x-first-death-reason")
+    reason: quarantine.Reason = died_of if died_of in ("delivery_limit", "expired") else "no_task"
+    attempts = delivery_limit + 1 if reason == "delivery_limit" else 1
+    detail = {
+        "delivery_limit": f"delivered {attempts} times without an outcome",
+        "expired": "its sender had RabbitMQ take it out of its lane after a time",
+    }.get(reason, "no task of this pool, or not JSON")
     key = quarantine.put_aside(storage, content, reason=reason, detail=detail, lane=letter.lane, attempts=attempts)
     logger.warning("message quarantined key=%s reason=%s", key, reason)
     return reason

@@ -9,14 +9,12 @@ from celery import Celery
 from celery.exceptions import Ignore, Reject
 
 from workers.broker.connecting import AWAY
+from workers.broker.letters import SAID_OF_IT
 from workers.broker.sending import send
 from workers.broker.settings import Broker
 from workers.lanes import Lane
 
 logger = logging.getLogger(__name__)
-
-KEPT_HEADERS = ("queued_at", "run", "live")
-"""What senders say of their message."""
 
 
 def put_back_same(error: Exception, lane: Lane) -> NoReturn:
@@ -34,7 +32,7 @@ def put_back(app: Celery, broker: Broker, error: Exception, lane: Lane) -> NoRet
     if not broker.is_rabbit:
         put_back_same(error, lane)
     request = app.current_task.request
-    told = {name: value for name in KEPT_HEADERS if (value := request.get(name)) is not None}
+    told = {name: value for name in SAID_OF_IT if (value := request.get(name)) is not None}
     try:
         send(app, app.current_task.name, request.args, request.kwargs, task_id=request.id, lane=lane, headers=told)
     except AWAY as away:

@@ -26,7 +26,7 @@ from kombu.transport.virtual import QoS as Delivered
 
 from workers.broker.connecting import VISIBILITY
 from workers.broker.declared import DEAD
-from workers.broker.letters import UNREADABLE, dead_entry
+from workers.broker.letters import UNREADABLE, dead_entry, keep_to_the_task
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +37,8 @@ REFUSED_S = 1.0
 RESTORE_S = 1.0
 """Between two looks for messages that somebody has had for too long."""
 RESTORED_AT_ONCE = 100
+COMPRESSION = "compression"
+"""The header that has kombu unpack a body, to whatever size. Without it a packed body is no JSON, and put aside."""
 
 TAKE = """
 for index = 4, #KEYS do
@@ -121,6 +123,7 @@ class LaneTaker(Subscription):  # type: ignore[misc]  # kombu ships no types
             if message.errors:
                 message._reraise_error(self.on_decode_error)
             else:
+                keep_to_the_task(message)
                 self.on_message(message)
         except UNREADABLE as error:
             # Celery believes headers to be what they should be; what this says of one message would end the worker.
@@ -152,6 +155,7 @@ class RabbitTaker(LaneTaker):
                     message = self.channel.basic_get(queue.name, no_ack=False)
                     if message is not None:
                         message.delivery_info["routing_key"] = queue.name  # the lane, whatever its sender called it
+                        (message.headers or {}).pop(COMPRESSION, None)
                         return self.channel.message_to_python(message)
         except amqp.exceptions.ChannelError as error:
             # Celery connects anew, and declares its queues anew, for connection errors only.
@@ -224,7 +228,7 @@ class RedisTaker(LaneTaker):
     def _read(self, item: bytes, lane: str) -> Any:
         """Raises one of `UNREADABLE` for what kombu could not put back either: it would lose and log it."""
         payload = json.loads(item)
-        payload["headers"].get("task")
+        payload["headers"].pop(COMPRESSION, None)
         # The lane, whatever its sender called it.
         payload["properties"].setdefault("delivery_info", {}).update(routing_key=lane)
         payload["properties"]["delivery_tag"].encode()

@@ -46,6 +46,8 @@ def worker(chosen: Path | None, concurrency: int | None, lanes: str | None, log_
     try:
         policies, _ = check_deployment(settings)
         check_broker(settings)
+        if LANES[0] not in serve:
+            _give_way()  # before the application, whose children start their decode helpers as soon as they are there
         app = make_app(settings)
         app.liverisk_lexicons.current().warm_up()  # before the fork: children share it, and have at least this one
         store = Storage(settings.store)
@@ -54,8 +56,6 @@ def worker(chosen: Path | None, concurrency: int | None, lanes: str | None, log_
         _note_start(settings, store, policies, serve)
     except (ValueError, StorageError) as error:
         raise CommandError(str(error)) from None
-    if LANES[0] not in serve:
-        _give_way()
     leave_no_folder()
     children = concurrency or settings.worker.concurrency
     options = [f"--queues={','.join(serve)}", f"--concurrency={children}", f"--hostname=liverisk-{os.getpid()}@%h"]
