@@ -1,4 +1,4 @@
-"""Segments through the real pool: two workers of four children each, one engine, real weights."""
+"""Segments through the real pool: two workers of four children each, one engine, tiny weights and real lexicons."""
 
 from __future__ import annotations
 

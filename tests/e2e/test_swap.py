@@ -3,185 +3,89 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import psutil
 import pytest
-import yaml
 
 from pipelines.manifest import SegmentManifest
-from tests import tiny_checkpoints as tiny
-from tests import tiny_speech
-from tests.conftest import own_database, wait_for
-from tests.engines import calling
+from tests.conftest import wait_for
+from tests.e2e.conftest import Pool
 from tests.segments import store_segment
-from tests.swapping import SLOT, Workshop
-from workers.config import Config, Slot, load_config
-from workers.engine.errors import EngineUnavailable
-from workers.publish import Publisher
-from workers.records import read_record, record_key_of, record_keys
-from workers.stack.connection import environment_of
-from workers.stack.services import Services
-from workers.storage import Storage
+from tests.tiny_stock import SLOT, Stock
 
 SEGMENTS = 40
 
 
-class TinyPool:
-    """One worker of two children and its engine, whose slots are filled by tiny checkpoints."""
-
-    def __init__(self, services: Services, directory: Path) -> None:
-        # Another pool may be up: one that shares a broker's database would take the segments of this one.
-        base = own_database(services.config(load_config(environment={}), bucket="pool-of-tiny-ones"), services)
-        self.workshop = Workshop(base.model_copy(update={"state_directory": directory}), directory)
-        self.config: Config = self._furnished(self.workshop)
-        told = {"slots", "cards_directory", "models_directory", "registry"}
-        settings = self.config.model_dump(mode="json", include=told)
-        (directory / "liverisk.yaml").write_text(yaml.safe_dump(settings))
-        self.environment = {
-            **os.environ,
-            **environment_of(self.config),
-            "LIVERISK_CONFIG": str(directory / "liverisk.yaml"),
-        }
-        self.log = directory / "worker.log"
-        self.storage = Storage(self.config.store)
-
-    def _furnished(self, workshop: Workshop) -> Config:
-        """Every slot that the shipped settings have is filled by something tiny."""
-        others: dict[str, tuple[str, str, str, Callable[[Path], None]]] = {
-            "vision.nudity": ("eye", "image-classification", "torch", tiny.resnet),
-            "speech": ("ear", "whisper", "torch", tiny_speech.whisper),
-            "ocr": ("reader", "screen-text", "onnx", tiny.screen_reader),
-        }
-        slots = dict(workshop.config.slots)
-        for slot, (name, kind, session, make) in others.items():
-            labels: dict[str, object] = {"benign": {}, "risky": {"policies": ["sexual"]}} if name == "eye" else {}
-            workshop.cards.card(name, slots=[slot], kind=kind, sessions=[session], labels=labels)
-            folder = workshop.cards.directory / name / "finished"
-            folder.mkdir()
-            make(folder)
-            workshop.pull(name)
-            slots[slot] = Slot(checkpoint=name, threads=1)
-        return workshop.config.model_copy(update={"slots": slots})
-
-    def start(self) -> subprocess.Popen[bytes]:
-        with self.log.open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "workers", "worker", "--concurrency=2"],
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-
-    def begin_again(self) -> None:
-        """As before the first move: no registry, no history, the configured checkpoint in the slot."""
-        for key in list(self.storage.keys("registry/")):
-            self.storage.delete(key)
-        wait_for(self._is_as_configured, f"the pool is as configured (log: {self.log})", timeout_s=60)
-
-    def _is_as_configured(self) -> bool:
-        with calling(self.config) as client, suppress(EngineUnavailable):
-            status = client.status()
-            return status.ready and status.registry == 0 and status.slots[SLOT].checkpoint.id == "one"
-        return False
-
-    def liverisk(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "workers", "models", *arguments],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-
-    def sent(self, stream: str, count: int) -> list[SegmentManifest]:
-        """Segments of chat, stored and queued."""
-        found = [store_segment(self.storage, stream, n, frames=[], chat=[f"hello {n}"]) for n in range(count)]
-        with Publisher(self.config) as publisher:
-            for manifest in found:
-                publisher.send(manifest)
-        return found
-
-    def checkpoints(self, manifests: list[SegmentManifest]) -> list[str]:
-        """Which one each segment was given, once all have their record."""
-        stream = manifests[0].stream_id
-        wait_for(
-            lambda: sum(1 for _ in record_keys(self.storage, stream_id=stream)) == len(manifests), "all have a record"
-        )
-        records = [read_record(self.storage, record_key_of(one)) for one in manifests]
-        assert all(record.observations.coverage["chat"].status == "examined" for record in records)
-        return [record.observations.checkpoints[SLOT].id for record in records]
-
-
-def ready(config: Config) -> bool:
-    with calling(config) as client, suppress(EngineUnavailable):
-        return client.status().ready
-    return False
-
-
-def engine_pid(config: Config) -> int:
-    with calling(config) as client:
-        return client.status().pid
-
-
-@pytest.fixture(scope="module")
-def started(services: Services) -> Iterator[TinyPool]:
-    directory = Path(tempfile.mkdtemp(prefix="liverisk-swap-"))
-    running = TinyPool(services, directory)
-    running.storage.make_bucket()
-    worker = running.start()
-    try:
-        wait_for(lambda: ready(running.config), f"the pool is ready (log: {running.log})", timeout_s=280)
-        yield running
-    finally:
-        with suppress(EngineUnavailable, psutil.Error):
-            psutil.Process(engine_pid(running.config)).terminate()
-        worker.terminate()
-        worker.wait(30)
-        shutil.rmtree(directory, ignore_errors=True)
-
-
 @pytest.fixture
-def pool(started: TinyPool) -> TinyPool:
-    started.begin_again()
-    return started
+def moved(pool: Pool) -> Iterator[Pool]:
+    """The pool as before the first move, and so again afterwards: no registry, the configured checkpoint in the slot."""
+    begin_again(pool)
+    yield pool
+    begin_again(pool)
 
 
-def test_segments_under_way_while_a_checkpoint_is_promoted_are_all_recorded_by_one_of_the_two(pool: TinyPool) -> None:
-    manifests = pool.sent("swapped", SEGMENTS)
-    done = pool.liverisk("promote", SLOT, "two", "--why", "a test", "--force", "tiny", "--json")
+def begin_again(pool: Pool) -> None:
+    for key in list(pool.storage.keys("registry/")):
+        pool.storage.delete(key)
+
+    def as_configured() -> bool:
+        engine = pool.engine()
+        return engine is not None and (engine.ready, engine.registry, active(pool)) == (True, 0, "one")
+
+    wait_for(as_configured, "the pool is as configured", timeout_s=60)
+
+
+def active(pool: Pool) -> str | None:
+    engine = pool.engine()
+    return None if engine is None else engine.slots[SLOT].checkpoint.id
+
+
+def engine_pid(pool: Pool) -> int | None:
+    engine = pool.engine()
+    return None if engine is None else engine.pid
+
+
+def sent(pool: Pool, stream: str, count: int) -> Sequence[SegmentManifest]:
+    """Segments of chat, stored and queued."""
+    manifests = [store_segment(pool.storage, stream, n, frames=[], chat=[f"hello {n}"]) for n in range(count)]
+    pool.send(manifests)
+    return manifests
+
+
+def checkpoints(pool: Pool, manifests: Sequence[SegmentManifest]) -> list[str]:
+    """Which one each segment was given, once all have their record."""
+    records = pool.records(manifests)
+    assert all(record.observations.coverage["chat"].status == "examined" for record in records)
+    return [record.observations.checkpoints[SLOT].id for record in records]
+
+
+def test_segments_under_way_while_a_checkpoint_is_promoted_are_all_recorded_by_one_of_the_two(moved: Pool) -> None:
+    manifests = sent(moved, "swapped", SEGMENTS)
+    done = moved.run("models", "promote", SLOT, "two", "--why", "a test", "--force", "tiny", "--json")
     said = json.loads(done.stdout)
     assert (done.returncode, said["refused"], [one["problem"] for one in said["engines"]]) == (0, False, [None])
-    assert set(pool.checkpoints(manifests)) <= {"one", "two"}
-    assert set(pool.checkpoints(pool.sent("after", 2))) == {"two"}
-    assert pool.liverisk("rollback", SLOT).returncode == 0
-    assert set(pool.checkpoints(pool.sent("rolled-back", 2))) == {"one"}
-    shown = [json.loads(line) for line in pool.liverisk("history", SLOT, "--json").stdout.splitlines()]
-    assert [move["step"] for move in shown] == ["promote", "rollback"]
+    assert set(checkpoints(moved, manifests)) <= {"one", "two"}
+    assert set(checkpoints(moved, sent(moved, "after", 2))) == {"two"}
+    assert moved.run("models", "rollback", SLOT).returncode == 0
+    assert set(checkpoints(moved, sent(moved, "rolled-back", 2))) == {"one"}
+    history = moved.run("models", "history", SLOT, "--json").stdout
+    assert [json.loads(line)["step"] for line in history.splitlines()] == ["promote", "rollback"]
 
 
-def test_a_checkpoint_that_cannot_answer_is_refused_in_one_line_and_withdrawn(pool: TinyPool) -> None:
-    pool.workshop.add("bad", 1, ruined=True)
-    done = pool.liverisk("promote", SLOT, "bad", "--force", "tiny")
+def test_a_checkpoint_that_cannot_answer_is_refused_in_one_line_and_withdrawn(moved: Pool, stock: Stock) -> None:
+    stock.add("bad", ruined=True)
+    done = moved.run("models", "promote", SLOT, "bad", "--force", "tiny")
     assert done.returncode == 3
     (line,) = done.stderr.splitlines()
     assert line.startswith("liverisk: refused: bad: ")
     assert "withdrawn" in line
-    assert set(pool.checkpoints(pool.sent("still", 2))) == {"one"}
+    assert set(checkpoints(moved, sent(moved, "still", 2))) == {"one"}
 
 
-def test_an_engine_that_is_killed_as_it_takes_a_checkpoint_in_comes_up_with_it(pool: TinyPool) -> None:
-    before = engine_pid(pool.config)
-    assert pool.liverisk("promote", SLOT, "three", "--no-wait", "--force", "tiny").returncode == 0
+def test_an_engine_that_is_killed_as_it_takes_a_checkpoint_in_comes_up_with_it(moved: Pool) -> None:
+    before = engine_pid(moved)
+    assert moved.run("models", "promote", SLOT, "three", "--no-wait", "--force", "tiny").returncode == 0
     psutil.Process(before).kill()
-    assert set(pool.checkpoints(pool.sent("killed", 4))) == {"three"}
-    assert engine_pid(pool.config) != before
+    assert set(checkpoints(moved, sent(moved, "killed", 4))) == {"three"}
+    assert engine_pid(moved) != before
