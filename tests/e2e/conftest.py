@@ -1,4 +1,4 @@
-"""A pool of real processes: two workers of four children each, one engine, tiny models, real servers.
+"""A pool of real processes: two workers of two children each, one engine, tiny models, real servers.
 
 Its broker is Valkey, or RabbitMQ where the environment says `LIVERISK_TEST_BROKER=rabbitmq`.
 """
@@ -42,11 +42,13 @@ from workers.state import connect
 from workers.status import read_status
 from workers.storage import Storage
 
+CHILDREN = 2
 BROKER = os.environ.get("LIVERISK_TEST_BROKER", "valkey")
 SETTINGS: Mapping[str, JsonValue] = {
-    # Crash recovery takes as long as a message stays invisible; short, so that tests of it are.
-    "broker": {"visibility_timeout_s": 16},
-    "worker": {"deadline_s": 8, "soft_time_limit_s": 11, "time_limit_s": 13, "max_attempts": 8},
+    # Crash recovery takes as long as a message stays invisible; short, so that tests of it are, and yet long enough
+    # for a machine that has other things to do.
+    "broker": {"visibility_timeout_s": 24},
+    "worker": {"deadline_s": 12, "soft_time_limit_s": 18, "time_limit_s": 21, "max_attempts": 8},
     "registry": {"poll_s": 0.5},
     "sampler": {"tiers": {"short": {"segment_s": 3, "frame_interval_s": 1}}},
 }
@@ -113,7 +115,7 @@ class Pool:
             self._services.valkey.child.kill()
             self._services.valkey.start()
 
-    def start_worker(self, *, children: int = 4) -> subprocess.Popen[bytes]:
+    def start_worker(self, *, children: int = CHILDREN) -> subprocess.Popen[bytes]:
         self.workers.append(worker := self.started_worker(len(self.workers), children))
         return worker
 
@@ -225,7 +227,7 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Stock:
 
 @pytest.fixture(scope="session")
 def pool(services: Services, stock: Stock, request: pytest.FixtureRequest) -> Iterator[Pool]:
-    """Two workers of four children and their engine."""
+    """Two workers of two children and their engine."""
     directory = Path(tempfile.mkdtemp(prefix="liverisk-pool-"))
     rabbitmq = request.getfixturevalue("rabbitmq") if BROKER == "rabbitmq" else None
     running = Pool(services, directory, rabbitmq, {**SETTINGS, **stock.settings})

@@ -34,7 +34,7 @@ def breakable(stock: Stock) -> Iterator[ChaosPool]:
     with (
         place("chaos") as directory,
         Services(directory / "services") as services,
-        chaos_pool(services, directory / "pool", deadline_s=6, models=stock.settings) as pool,
+        chaos_pool(services, directory / "pool", deadline_s=10, models=stock.settings) as pool,
     ):
         yield pool
 

@@ -19,7 +19,7 @@ SEGMENTS = 40
 
 @pytest.fixture
 def moved(pool: Pool) -> Iterator[Pool]:
-    """The pool as before the first move, and so again afterwards: no registry, the configured checkpoint in the slot."""
+    """The pool as before the first move, and so again afterwards: no registry, the configured checkpoint serves."""
     begin_again(pool)
     yield pool
     begin_again(pool)
