@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -87,6 +86,7 @@ def _foretell(config: Config, storage: Storage, order: RescanOrder, sample: int,
 
 def _start(config: Config, storage: Storage, order: RescanOrder, given: dict[str, Any]) -> None:
     from workers.cli.rescan_words import plan_lines
+    from workers.runs.hold import wake
     from workers.runs.planning import drop_plan, prepare_rescan
     from workers.runs.store import Runs
 
@@ -101,7 +101,7 @@ def _start(config: Config, storage: Storage, order: RescanOrder, given: dict[str
     with on_record(storage, plan.run, reason=plan.reason, apply=order.apply, policies=plan.policies.digest) as result:
         Runs(storage).put_plan(plan)
         result["segments"] = plan.selected
-    _wake_feeder(config)
+    wake(config)
     if not detach:
         show_until_over(config, storage, plan.run, as_json=as_json)
     elif as_json:
@@ -164,17 +164,6 @@ def _store(config: Config) -> Storage:
     from workers.storage import Storage
 
     return Storage(config.store)
-
-
-def _wake_feeder(config: Config) -> None:
-    """It looks by itself, too, a little later."""
-    import redis
-
-    from workers.runs.hold import tell
-    from workers.state import connect
-
-    with suppress(redis.RedisError), connect(config) as client:
-        tell(client)
 
 
 def _warn(lines: Iterable[str]) -> None:

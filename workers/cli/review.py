@@ -78,12 +78,9 @@ def review(
 
 def _ask(config: Config, stream: str, since: datetime | None, until: datetime | None, reason: str) -> Request:
     """Asks, if there is anything to look at."""
-    import redis
-
     from workers.records import record_keys
-    from workers.runs.hold import tell
+    from workers.runs.hold import wake
     from workers.runs.reviews import RequestError, request_review
-    from workers.state import connect
     from workers.storage import Storage
 
     storage = Storage(config.store)
@@ -95,8 +92,7 @@ def _ask(config: Config, stream: str, since: datetime | None, until: datetime | 
             result["run"] = request.run
     except RequestError as error:
         raise CommandError(str(error), exit_code=2) from None
-    with suppress(redis.RedisError), connect(config) as client:
-        tell(client)  # the feeder looks by itself, too, a little later
+    wake(config)
     return request
 
 

@@ -39,7 +39,7 @@ LEASE_S = 10
 OPEN_S, IDLE_S = 1.0, 2.0
 """Between two looks, with open runs and without, unless there is news."""
 LEAST_S = 0.5
-"""A look costs some requests to the store; what came meanwhile is seen together."""
+"""From look to look: one costs some requests to the store, and what came meanwhile is seen together."""
 RETRY_S = 3.0
 """Between two tries at planning a review, and at what failed."""
 AWAY = (StorageError, redis.RedisError, BrokerError)
@@ -121,9 +121,10 @@ class Feeder:
         """Until `stop` is set. Outlives the absence of broker and store."""
         while not stop.is_set():
             self._alive()
+            began = time.monotonic()
             try:
                 found = self.tick()
-                self._pause(found, stop)
+                self._pause(found, began, stop)
             except AWAY as error:
                 logger.warning("feeder waits error=%s", type(error).__name__)
                 stop.wait(RETRY_S)
@@ -135,13 +136,13 @@ class Feeder:
         self._queues.close()
         self._client.close()
 
-    def _pause(self, found: int | None, stop: threading.Event) -> None:
-        """Until there is news, but not long; whoever does not work takes no news."""
+    def _pause(self, found: int | None, began: float, stop: threading.Event) -> None:
+        """Until there is news, but not long; whoever does not work takes no news. `began`: when it last looked."""
         if found is None:
             stop.wait(IDLE_S)
         else:
             self._client.blpop([NEWS_KEY], timeout=OPEN_S if found else IDLE_S)
-            stop.wait(LEAST_S)
+            stop.wait(began + LEAST_S - time.monotonic())
 
     @contextmanager
     def _apart(self, run: str) -> Iterator[None]:

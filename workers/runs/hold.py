@@ -6,9 +6,13 @@ was taken back, or found the run held, is lost without loss: the feeder sends wh
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Literal, get_args
 
 import redis
+
+from workers.config import Config, ConfigError
+from workers.state import connect
 
 Held = Literal["paused", "cancelled"]
 HELD_KEY = "liverisk:held:"
@@ -42,3 +46,9 @@ def tell(client: redis.Redis) -> None:
         pipe.ltrim(NEWS_KEY, 0, 0)
         pipe.expire(NEWS_KEY, NEWS_TTL_S)
         pipe.execute()
+
+
+def wake(config: Config) -> None:
+    """As `tell`, for one word only; without a broker the feeder looks by itself, a little later."""
+    with suppress(redis.RedisError, ConfigError), connect(config) as client:
+        tell(client)

@@ -17,6 +17,7 @@ from pipelines.text.lexicon import Lexicon
 from workers.config import Config
 from workers.records import Progress
 from workers.runs.condition import WrongSelection
+from workers.runs.hold import wake
 from workers.runs.run import BATCH_SEGMENTS, Batch, Estimate, Item, Plan, new_run_id
 from workers.runs.selection import Chosen, Found, Say, Selection, chosen, silent, why_nothing
 from workers.runs.store import PREFIX, Runs
@@ -217,6 +218,7 @@ def plan_rescan(
     """Plans and starts: as `prepare_rescan`, and the feeder takes it from there."""
     plan = prepare_rescan(config, storage, order, tell=tell, say=say)
     Runs(storage).put_plan(plan)
+    wake(config)
     return plan
 
 
