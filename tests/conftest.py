@@ -38,8 +38,8 @@ VHOSTS = 32
 _database = itertools.count(1)
 
 
-SHARES_A_POOL = ("test_crashes", "test_pool", "test_connections", "test_sampling")
-TAKES_MINUTES = (*SHARES_A_POOL, "test_up", "test_demo", "test_swap")
+SHARES_A_POOL = ("test_crashes", "test_pool", "test_connections", "test_sampling", "test_swap")
+TAKES_MINUTES = ("test_demo", *SHARES_A_POOL, "test_up", "test_chaos")
 
 
 class LongestFirst(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types

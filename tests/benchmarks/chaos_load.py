@@ -6,7 +6,7 @@ import heapq
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 from random import Random
@@ -14,7 +14,7 @@ from random import Random
 from celery import Celery
 
 from tests.benchmarks.chaos_pool import ChaosPool
-from tests.benchmarks.chaos_segments import Sent, kinds, made
+from tests.benchmarks.chaos_segments import ROUND, Sent, kinds, made
 from workers.broker.connecting import AWAY, make_celery
 from workers.lanes import CLASSIFY, LANES, Lane
 from workers.publish import Publisher, PublishError
@@ -23,18 +23,28 @@ from workers.storage import StorageError
 COPIES: Sequence[int] = (0, 0, 0, 0, 0, 1, 1, 2)
 """How many more times a segment is sent."""
 OVERTAKING_S, COPY_S = 2.0, 20.0
-"""The first message of a segment is sent within so many seconds, and each copy."""
+"""The first message of a segment is sent within so many seconds, and each copy, unless told otherwise."""
 LOOK_S = 0.3
 
 
 class Load:
     """A thread that keeps so many segments under way and sees which have ended. Everybody may read its counts."""
 
-    def __init__(self, pool: ChaosPool, seed: int, *, outstanding: int, rounds: int | None = None) -> None:
-        """`rounds` of segments at most; None: until `stop`."""
+    def __init__(
+        self,
+        pool: ChaosPool,
+        seed: int,
+        *,
+        outstanding: int,
+        rounds: int | None = None,
+        mix: Mapping[str, int] = ROUND,
+        copy_s: float = COPY_S,
+    ) -> None:
+        """`rounds` of segments of this mix at most; None: until `stop`. A copy is sent within `copy_s`."""
         self._pool, self._most, self.limited = pool, outstanding, rounds is not None
         self._chance = Random(f"copies {seed}")  # to be repeated, not to be hard to guess
-        self._kinds = enumerate(kinds(seed, rounds))
+        self._kinds = enumerate(kinds(seed, rounds, mix))
+        self._copy_s = copy_s
         self._coming: tuple[int, str] | None = None
         self._due: list[tuple[float, int, Sent, Lane]] = []
         self._pushed = count()
@@ -106,7 +116,7 @@ class Load:
         self.sent[sent.name] = self.open[sent.name] = sent
         self._push(self._chance.uniform(0, OVERTAKING_S), sent, LANES[0])
         for _ in range(self._chance.choice(COPIES)):
-            self._push(self._chance.uniform(0, COPY_S), sent, self._chance.choice(LANES))
+            self._push(self._chance.uniform(0, self._copy_s), sent, self._chance.choice(LANES))
         return True
 
     def _push(self, in_s: float, sent: Sent, lane: Lane) -> None:

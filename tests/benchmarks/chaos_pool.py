@@ -27,6 +27,7 @@ from workers.stack.services import Services
 from workers.state import connect
 
 WORKERS, CHILDREN = 2, 2
+REAL: Mapping[str, JsonValue] = {}
 STARTING_S = 60.0
 """A worker that ends sooner after its start than this was still waiting for what was away."""
 
@@ -46,8 +47,10 @@ class ChaosPool(Pool):
 
     program = "tests.poisoned_worker"
 
-    def __init__(self, services: Services, directory: Path, rabbitmq: RabbitMQ | None, deadline_s: int) -> None:
-        super().__init__(services, directory, rabbitmq, settings(deadline_s))
+    def __init__(
+        self, services: Services, directory: Path, rabbitmq: RabbitMQ | None, settings: Mapping[str, JsonValue]
+    ) -> None:
+        super().__init__(services, directory, rabbitmq, settings)
         endpoint = urlsplit(services.seaweedfs.endpoint_url)
         assert endpoint.port is not None
         self.store_wire = Wire(endpoint.port)
@@ -139,11 +142,19 @@ class ChaosPool(Pool):
 
 @contextmanager
 def chaos_pool(
-    services: Services, directory: Path, rabbitmq: RabbitMQ | None = None, *, deadline_s: int
+    services: Services,
+    directory: Path,
+    rabbitmq: RabbitMQ | None = None,
+    *,
+    deadline_s: int,
+    models: Mapping[str, JsonValue] = REAL,
 ) -> Iterator[ChaosPool]:
-    """Two workers of two children each, and their engine, ready to take segments. Its path must be short."""
+    """Two workers of two children each, and their engine, ready to take segments. Its path must be short.
+
+    `models` are settings that name other checkpoints than the shipped ones.
+    """
     directory.mkdir(parents=True)
-    pool = ChaosPool(services, directory, rabbitmq, deadline_s)
+    pool = ChaosPool(services, directory, rabbitmq, {**settings(deadline_s), **models})
     try:
         pool.storage.make_bucket()
         for _ in range(WORKERS):

@@ -26,7 +26,7 @@ ROUND: Mapping[str, int] = {
     "frames": 17, "chat": 9, "speech": 3, "gone": 1, "broken": 1,
     "die": 2, "leave": 1, "fail": 1, "manifest": 2, "outside_media": 1,
 }  # fmt: skip
-"""Segments of each kind in a round; rounds follow each other, each in an order of its own.
+"""Segments of each kind in a round, unless told otherwise; rounds follow each other, each in an order of its own.
 
 `frames`, `chat` and `speech` are what they say; of `gone` a frame is not in the store, of `broken` one is no picture.
 The deeds of `tests.poisoned_worker` end in quarantine, as do what is no `manifest` and what names objects
@@ -64,10 +64,10 @@ class Sent:
         return "crashed" if self.kind in DEEDS else self.kind
 
 
-def kinds(seed: int, rounds: int | None = None) -> Iterator[str]:
-    """The kinds of the segments of so many rounds, in order; None: without end."""
+def kinds(seed: int, rounds: int | None = None, mix: Mapping[str, int] = ROUND) -> Iterator[str]:
+    """The kinds of the segments of so many rounds of this mix, in order; None: without end."""
     chance = Random(f"load {seed}")  # to be repeated, not to be hard to guess
-    usual = [kind for kind, number in ROUND.items() for _ in range(number)]
+    usual = [kind for kind, number in mix.items() for _ in range(number)]
     drawn = (_round(chance, usual, number) for number in count())
     return chain.from_iterable(islice(drawn, rounds))
 

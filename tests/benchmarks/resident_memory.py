@@ -30,8 +30,8 @@ def pool_of_two() -> Iterator[Pool]:
             pool = Pool(services, directory)
             try:
                 pool.storage.make_bucket()
-                pool.start_worker()
-                pool.start_worker()
+                pool.start_worker(children=4)
+                pool.start_worker(children=4)
                 wait_for(pool.ready, "the pool is ready", timeout_s=600)
                 yield pool
             finally:

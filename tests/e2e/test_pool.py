@@ -1,4 +1,4 @@
-"""Segments through the real pool: two workers of four children each, one engine, real weights."""
+"""Segments through the real pool: two workers of two children each, one engine, tiny weights, real lexicons."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import psutil
 from pipelines import coverage as why
 from pipelines.record import MODALITIES, Record
 from tests.conftest import wait_for
-from tests.e2e.conftest import Pool
+from tests.e2e.conftest import CHILDREN, Pool
 from tests.segments import jpeg, store_segment
 from workers.lexicons import told
 from workers.records import record_key_of
@@ -131,7 +131,7 @@ def test_two_workers_share_one_engine_and_their_children_hold_no_model(pool: Poo
     engine = pool.engine()
     assert engine is not None
     children = [child for worker in pool.workers[-2:] for child in pool.children(worker)]
-    assert len(children) >= 8
+    assert len(children) >= 2 * CHILDREN
     assert pool.engines() == [engine.pid]
     for process in (*children, *(psutil.Process(worker.pid) for worker in pool.workers[-2:])):
         mapped = Path(f"/proc/{process.pid}/maps").read_text()

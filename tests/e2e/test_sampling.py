@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,18 @@ from tests.recordings import AUDIO, PATTERN, VIDEO, ffmpeg, recording
 from workers.demo.programme import STREAM_FILE
 from workers.records import read_record, record_keys
 
+BEGINS = ("--start", "2026-01-31T12:00:00Z")
 LATENCY = re.compile(r"^\d+ segments: .* segment end to record p50 \d+\.\d s, p95 \d+\.\d s$", re.MULTILINE)
 
 pytestmark = pytest.mark.timeout(400)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A recording and the ids of its segments."""
+
+    source: Path
+    segments: list[str]
 
 
 def sampled(pool: Pool, source: Path, stream: str, *options: str) -> list[str]:
@@ -50,10 +60,16 @@ def speaking(path: Path, *, seconds: int) -> Path:
     return path
 
 
-def test_every_window_of_a_recording_ends_as_one_record(pool: Pool, tmp_path: Path) -> None:
-    segments = sampled(pool, recording(tmp_path / "video.mp4", seconds=30), "recorded")
-    assert len(segments) == 3
-    for record in finished(pool, "recorded", segments):
+@pytest.fixture(scope="module")
+def recorded(pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+    """Thirty seconds, sampled once."""
+    source = recording(tmp_path_factory.mktemp("recorded") / "video.mp4", seconds=30)
+    return Recorded(source, sampled(pool, source, "recorded", *BEGINS))
+
+
+def test_every_window_of_a_recording_ends_as_one_record(pool: Pool, recorded: Recorded) -> None:
+    assert len(recorded.segments) == 3
+    for record in finished(pool, "recorded", recorded.segments):
         assert record.duration_s == pytest.approx(10, abs=0.2)
         assert {name: seen.status for name, seen in record.observations.coverage.items() if name != "chat"} == {
             "frames": "examined",
@@ -62,16 +78,19 @@ def test_every_window_of_a_recording_ends_as_one_record(pool: Pool, tmp_path: Pa
         }
 
 
-def test_the_records_of_a_recording_can_be_read_as_verdicts(pool: Pool, tmp_path: Path) -> None:
-    segments = sampled(
-        pool, recording(tmp_path / "video.mp4", seconds=30), "readable", "--start", "2026-01-31T12:00:00Z"
-    )
-    finished(pool, "readable", segments)
-    shown = pool.run("verdicts", "show", "readable")
+def test_the_records_of_a_recording_can_be_read_as_verdicts(pool: Pool, recorded: Recorded) -> None:
+    finished(pool, "recorded", recorded.segments)
+    shown = pool.run("verdicts", "show", "recorded")
     assert shown.returncode == 0, shown.stderr
-    assert shown.stdout.startswith("stream readable, run current, 2026-01-31 12:00:00Z to 2026-01-31 12:00:30Z\n")
+    assert shown.stdout.startswith("stream recorded, run current, 2026-01-31 12:00:00Z to 2026-01-31 12:00:30Z\n")
     for second in (0, 10, 20):
         assert f"2026-01-31 12:00:{second:02}" in shown.stdout.partition("\n")[2]
+
+
+def test_a_recording_that_is_sampled_twice_has_its_records_once(pool: Pool, recorded: Recorded) -> None:
+    first = finished(pool, "recorded", recorded.segments)
+    assert sampled(pool, recorded.source, "recorded", *BEGINS) == []
+    assert finished(pool, "recorded", recorded.segments) == first
 
 
 def test_an_hls_playlist_ends_as_records_without_gaps(pool: Pool, tmp_path: Path) -> None:
@@ -81,16 +100,9 @@ def test_an_hls_playlist_ends_as_records_without_gaps(pool: Pool, tmp_path: Path
     assert [record.gaps for record in finished(pool, "playlist", segments)] == [(), (), ()]
 
 
-def test_a_recording_that_is_sampled_twice_has_its_records_once(pool: Pool, tmp_path: Path) -> None:
-    source = recording(tmp_path / "video.mp4", seconds=20)
-    segments = sampled(pool, source, "sampled-twice")
-    first = finished(pool, "sampled-twice", segments)
-    assert sampled(pool, source, "sampled-twice") == []
-    assert finished(pool, "sampled-twice", segments) == first
-
-
 def test_a_live_paced_stream_is_heard_and_its_latency_is_told(pool: Pool, tmp_path: Path) -> None:
-    segments = sampled(pool, speaking(tmp_path / "live.mp4", seconds=30), "live-paced", "--follow")
+    source = speaking(tmp_path / "live.mp4", seconds=9)
+    segments = sampled(pool, source, "live-paced", "--follow", "--tier", "short")
     assert len(segments) == 3
     records = finished(pool, "live-paced", segments)
     assert all(record.processing.latency_s > 0 for record in records)

@@ -17,12 +17,13 @@ from typing import Any
 
 import psutil
 import pytest
+import yaml
 
 from tests.conftest import wait_for
 from tests.recordings import recording
+from tests.tiny_stock import Stock
 
-READY_S = 900
-"""The first start on a machine builds the checkpoints."""
+READY_S = 120
 
 STOP_S = 60
 """Its parts may take 42 s one after the other when each has to be killed."""
@@ -31,13 +32,19 @@ pytestmark = pytest.mark.timeout(READY_S + 200)
 
 
 class Up:
-    """One place where `liverisk up` runs as often as asked; its state directory is the default, `./.liverisk`."""
+    """One place where `liverisk up` runs as often as asked; its state directory is the default, `./.liverisk`.
 
-    def __init__(self, place: Path) -> None:
+    Its models are tiny: the real ones are those of `liverisk demo`.
+    """
+
+    def __init__(self, place: Path, stock: Stock) -> None:
         self.place = place
+        self._settings = place / "liverisk.yaml"
+        self._settings.write_text(yaml.safe_dump(stock.settings))
         self._output = place / "output.txt"
         self._process: subprocess.Popen[bytes] | None = None
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("LIVERISK")}
+        self._environment["LIVERISK_CONFIG"] = str(self._settings)
 
     @property
     def connection(self) -> Path:
@@ -127,9 +134,9 @@ class Up:
 
 
 @contextmanager
-def somewhere() -> Iterator[Up]:
+def somewhere(stock: Stock) -> Iterator[Up]:
     # Not pytest's own directory: socket paths must stay short.
-    opened = Up(Path(tempfile.mkdtemp(prefix="liverisk-up-")).resolve())
+    opened = Up(Path(tempfile.mkdtemp(prefix="liverisk-up-")).resolve(), stock)
     try:
         yield opened
     finally:
@@ -137,8 +144,8 @@ def somewhere() -> Iterator[Up]:
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[Up]:
-    with somewhere() as opened:
+def place(stock: Stock) -> Iterator[Up]:
+    with somewhere(stock) as opened:
         yield opened
 
 
@@ -217,8 +224,8 @@ def test_told_to_end_it_stops_everything_and_says_so(up: Up) -> None:
 
 
 @pytest.mark.parametrize("doing", ["starting broker and store", "starting the engine"])
-def test_interrupted_while_it_starts_it_stops_without_an_error(doing: str) -> None:
-    with somewhere() as starting:
+def test_interrupted_while_it_starts_it_stops_without_an_error(doing: str, stock: Stock) -> None:
+    with somewhere(stock) as starting:
         starting.start()
         starting.wait_for_line(doing)
         starting.process.send_signal(signal.SIGINT)
