@@ -42,13 +42,9 @@ def begin_again(pool: Pool) -> None:
 
     def as_configured() -> bool:
         engine = pool.engine()
-        serves = {slot: served.checkpoint.id for slot, served in engine.slots.items()} if engine is not None else {}
-        return engine is not None and (engine.ready, engine.registry, serves[SLOT], serves[EYE]) == (
-            True,
-            0,
-            "one",
-            "eye",
-        )
+        if engine is None or not engine.ready or engine.registry:
+            return False
+        return (engine.slots[SLOT].checkpoint.id, engine.slots[EYE].checkpoint.id) == ("one", "eye")
 
     wait_for(as_configured, "the pool is as configured", timeout_s=60)
 
