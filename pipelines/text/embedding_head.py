@@ -1,7 +1,6 @@
 """Kind `embedding-head`: a sentence encoder, with an adapter or without, and one linear layer per policy on top.
 
-The layer reads the encoder's vector, or a hidden layer over it, and, where the head has that half, the characters of
-the text. Head and adapter
+The layer reads the encoder's vector and, where the head has that half, the characters of the text. Head and adapter
 lie beside the card and weigh a few megabytes, so a better one is a commit, not a download. Several cards may share one
 encoder and differ in these two alone.
 """
@@ -29,40 +28,19 @@ from pipelines.text.spelling import Spelling
 HEAD_FILE = "head.safetensors"
 SPELLING = ("rarity", "spelling")
 """Tensors of the half about spelling, as `Spelling` has them."""
-HIDDEN = ("hidden_weight", "hidden_bias")
-"""Tensors of `Hidden`."""
-
-
-@dataclass(frozen=True)
-class Hidden:
-    """A layer of rectified units: `weight` [units, dimensions] and `bias` [units], float32."""
-
-    weight: NDArray[np.float32]
-    bias: NDArray[np.float32]
-
-    def units(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Shape [vectors, units]."""
-        return np.asarray(np.maximum(vectors @ self.weight.T + self.bias, 0), dtype=np.float32)
 
 
 @dataclass(frozen=True)
 class Head:
     """`weight` [labels, dimensions] and `bias` [labels], float32: an affine map of a unit vector.
 
-    Of the units of `hidden` instead, where the head has such a layer. `spelling` adds to it what the characters of the
-    text say.
+    `spelling` adds to it what the characters of the text say.
     """
 
     labels: tuple[str, ...]
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
     spelling: Spelling | None = None
-    hidden: Hidden | None = None
-
-    @property
-    def dimensions(self) -> int:
-        """Of the vectors that it reads."""
-        return int((self.hidden or self).weight.shape[1])
 
     def logits(self, vectors: NDArray[np.float32], texts: Sequence[str]) -> NDArray[np.float32]:
         """Shape [texts, labels]; `vectors` [texts, dimensions] belong to the texts row by row."""
@@ -70,8 +48,7 @@ class Head:
 
     def meant(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Shape [vectors, labels]: the part that the embeddings give."""
-        units = vectors if self.hidden is None else self.hidden.units(vectors)
-        return np.asarray(units @ self.weight.T + self.bias, dtype=np.float32)
+        return np.asarray(vectors @ self.weight.T + self.bias, dtype=np.float32)
 
     def spelt(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Shape [texts, labels]: the part that the characters give; nothing without that half."""
@@ -88,25 +65,12 @@ def read_head(path: Path) -> Head:
         with safe_open(str(path), framework="numpy") as tensors:
             labels = json.loads((tensors.metadata() or {})["labels"])
             weight, bias = tensors.get_tensor("weight"), tensors.get_tensor("bias")
-            spelling, hidden = (
-                [tensors.get_tensor(name) for name in names if name in tensors.keys()]  # noqa: SIM118
-                for names in (SPELLING, HIDDEN)
-            )
+            halves = [tensors.get_tensor(name) for name in SPELLING if name in tensors.keys()]  # noqa: SIM118
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise CardError(f"{path.parent.name}: {path.name} unusable ({type(error).__name__})") from None
     if weight.shape[:1] != (len(labels),) or bias.shape != (len(labels),):
         raise CardError(f"{path.parent.name}: {path.name} has {len(labels)} labels for {weight.shape[:1]} rows")
-    weight, bias = weight.astype(np.float32), bias.astype(np.float32)
-    layer = _hidden(path, weight.shape[1:], hidden)
-    return Head(tuple(labels), weight, bias, _spelling(path, labels, spelling), layer)
-
-
-def _hidden(path: Path, units: tuple[int, ...], tensors: Sequence[NDArray[np.generic]]) -> Hidden | None:
-    if not tensors:
-        return None
-    if len(tensors) < len(HIDDEN) or tensors[0].ndim != 2 or {tensors[0].shape[:1], tensors[1].shape} != {units}:
-        raise CardError(f"{path.parent.name}: {path.name} has {' and '.join(HIDDEN)} that do not fit together")
-    return Hidden(*(tensor.astype(np.float32) for tensor in tensors))
+    return Head(tuple(labels), weight.astype(np.float32), bias.astype(np.float32), _spelling(path, labels, halves))
 
 
 def _spelling(path: Path, labels: Sequence[str], tensors: Sequence[NDArray[np.generic]]) -> Spelling | None:
@@ -123,8 +87,6 @@ def write_head(head: Head, path: Path) -> None:
     from safetensors.numpy import save_file
 
     tensors = {"weight": head.weight.astype(np.float32), "bias": head.bias.astype(np.float32)}
-    if head.hidden is not None:
-        tensors |= dict(zip(HIDDEN, (head.hidden.weight, head.hidden.bias), strict=True))
     if head.spelling is not None:
         parts = (head.spelling.rarity, head.spelling.weight)
         tensors |= {name: part.astype(np.float16) for name, part in zip(SPELLING, parts, strict=True)}
@@ -207,8 +169,8 @@ def load_embedding_head(card: Card, folder: Path, *, session: Session, device: s
     if adapter is not None and session != "torch":
         raise CardError(f"{card.id}: an adapter needs the torch session, not {session}")
     embedder = Embedder(folder, device=device, threads=threads, max_tokens=max_tokens, adapter=adapter, session=session)
-    if head.dimensions != embedder.dimensions:
-        raise CardError(f"{card.id}: {HEAD_FILE} fits {head.dimensions} dimensions, not {embedder.dimensions}")
+    if head.weight.shape[1] != embedder.dimensions:
+        raise CardError(f"{card.id}: {HEAD_FILE} fits {head.weight.shape[1]} dimensions, not {embedder.dimensions}")
     return EmbeddingHead(embedder, head, encoder_digest(card, folder, max_tokens, session))
 
 

@@ -105,7 +105,7 @@ def cross_validated(course: Course, examples: Sequence[Example]) -> tuple[CrossV
     if adapter_of(course.card) is not None:
         bench = _bench(course, examples)
         return crossvalidate(bench, bench.broad(course.broad), course.narrow)
-    chosen = [each for each in examples if not each.written and (each.source in JUDGED or each.split == "train")]
+    chosen = [example for example in examples if example.source in JUDGED and not example.written]
     embedder = Embedder(course.encoder, threads=course.threads, max_tokens=MAX_TOKENS)
     windows = [embedder.windows(example.text) for example in chosen]
     cache = VectorCache(course.work / name_for(course.sha256, None), embedder)

@@ -1,4 +1,4 @@
-"""The risk head: one network on vectors, per policy a logistic regression on characters beside it, and Platt scaling.
+"""The risk head: per policy one logistic regression on vectors, one on characters beside it, and Platt scaling.
 
 The scaling is fitted on examples that neither learned from.
 """
@@ -6,10 +6,11 @@ The scaling is fitted on examples that neither learned from.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
 
 from pipelines.cards import Calibration, Label
 from pipelines.policies import POLICY_IDS
@@ -17,12 +18,12 @@ from pipelines.text.embedding_head import Head
 from pipelines.text.spelling import Spelling
 from pipelines.text.training.datasets import Example, Split
 from pipelines.text.training.lines import Floats, Lines, lines_of
-from pipelines.text.training.network import LAYERS, learn
 from pipelines.text.training.spelled import add, folds_of, matrix_of, rarity_of
 from pipelines.text.training.targets import ASSUMED_WEIGHT, LABELS, Targets, targets
 
+STRENGTHS = (0.005, 0.02)
 SPELLING_STRENGTHS = (2.0, 8.0, 32.0)
-"""Inverse regularisation strengths tried; the loss on `tune` chooses one for each policy."""
+"""Inverse regularisation strengths tried. The loss on `tune` chooses: one for all policies, and one for each."""
 FEWEST_GROUPS = 3
 """Of examples about a policy, and of others, in a split that says something about it."""
 LANGUAGE_GROUPS = 12
@@ -79,7 +80,7 @@ class _Learned:
 
     texts: Sequence[str]
     sources: NDArray[np.str_]
-    vectors: NDArray[np.float32]
+    vectors: Floats
     known: Targets
     folds: NDArray[np.int64]
 
@@ -102,51 +103,77 @@ def _learned(examples: Sequence[Example], vectors: NDArray[np.float32], split: S
     chosen = [examples[row] for row in rows]
     folds = folds_of([example.group for example in chosen])
     texts, sources = [each.text for each in chosen], np.array([each.source for each in chosen], dtype=np.str_)
-    return _Learned(texts, sources, vectors[rows].astype(np.float32), targets(chosen), folds)
+    return _Learned(texts, sources, vectors[rows].astype(np.float64), targets(chosen), folds)
 
 
 def _heads(examples: Sequence[Example], vectors: NDArray[np.float32], *, spelling: bool) -> tuple[Head, Head | None]:
     """The half about meaning, and the whole head where that is wanted.
 
-    What is chosen is chosen by the loss on `tune`, or on what is learned from where that is empty.
+    Each half at the strength with the least loss on `tune`, or on what is learned from where that is empty.
     """
     for policy in POLICY_IDS:
         for split in ("train", "calibrate"):
             _require(policy, examples, split)
     train, tune = _learned(examples, vectors, "train"), _learned(examples, vectors, "tune")
     tune = tune if tune.texts else train
-    head = _meaning(train, np.ones(len(train.texts), dtype=np.bool_))
-    return head, _with_spelling(head, train, tune) if spelling else None
+    heads = {strength: _meaning(train, strength, np.ones(len(train.texts), dtype=np.bool_)) for strength in STRENGTHS}
+    strength = min(heads, key=lambda at: _loss(heads[at], tune))
+    head = heads[strength]
+    return head, _with_spelling(head, strength, train, tune) if spelling else None
 
 
-def _meaning(train: _Learned, learned: NDArray[np.bool_], *, layers: int = LAYERS) -> Head:
-    """The half about embeddings, from the rows `learned`."""
-    known = Targets(train.known.truth[learned], train.known.weight[learned])
-    return learn(train.vectors[learned], known, layers=layers).head(POLICY_IDS)
+def _meaning(train: _Learned, strength: float, learned: NDArray[np.bool_]) -> Head:
+    """The half about embeddings, from the rows `learned`; its weights take vectors as they are."""
+    wide = train.vectors[learned]
+    middle, spread = wide.mean(axis=0), wide.std(axis=0) + 1e-9  # E5 vectors all lie in one narrow cone
+    units = (train.vectors - middle) / spread
+    weights, biases = [], []
+    for policy in POLICY_IDS:
+        rows, truth, weight = train.said(policy)
+        mine = learned[rows]
+        found, bias = _regress(units[rows][mine], truth[mine], weight[mine], strength)
+        weights.append(found / spread)
+        biases.append(bias - float(found @ (middle / spread)))
+    return Head(POLICY_IDS, np.array(weights, dtype=np.float32), np.array(biases, dtype=np.float32))
 
 
-def _with_spelling(head: Head, train: _Learned, tune: _Learned) -> Head:
+def _with_spelling(head: Head, strength: float, train: _Learned, tune: _Learned) -> Head:
     """The head with its other half, which learns beside logits of a head that did not learn from the same lines."""
-    beside = head.meant(train.vectors).astype(np.float64)
+    beside = head.meant(train.vectors.astype(np.float32)).astype(np.float64)
     for fold in np.unique(train.folds):
         out = train.folds == fold
         if train.has_both_sides(~out):
-            beside[out] = _meaning(train, ~out, layers=1).meant(train.vectors[out])
+            beside[out] = _meaning(train, strength, ~out).meant(train.vectors[out].astype(np.float32))
     rarity = rarity_of(train.texts)
     spelt, judged = matrix_of(train.texts, rarity), matrix_of(tune.texts, rarity)
-    meant = head.meant(tune.vectors)
+    meant = head.meant(tune.vectors.astype(np.float32))
     added = []
     for at, policy in enumerate(POLICY_IDS):
         rows, truth, weight = train.said(policy)
         tried = [add(spelt[rows], beside[rows, at], truth, weight, strength) for strength in SPELLING_STRENGTHS]
         added.append(min(tried, key=lambda one: _policy_loss(one.logits(judged, meant[:, at]), tune, policy)))
     factors = np.array([each.factor for each in added], dtype=np.float32)
-    return replace(
-        head,
-        weight=head.weight * factors[:, None],
-        bias=head.bias * factors + np.array([each.bias for each in added], dtype=np.float32),
-        spelling=Spelling(rarity, np.stack([each.weight for each in added], axis=1)),
+    return Head(
+        POLICY_IDS,
+        head.weight * factors[:, None],
+        head.bias * factors + np.array([each.bias for each in added], dtype=np.float32),
+        Spelling(rarity, np.stack([each.weight for each in added], axis=1)),
     )
+
+
+def _regress(
+    vectors: Floats, truth: NDArray[np.bool_], weights: NDArray[np.float64], strength: float
+) -> tuple[Floats, float]:
+    """Weight and bias; the solver suits many more examples than dimensions, and is exact and deterministic."""
+    model = LogisticRegression(C=strength, solver="newton-cholesky", max_iter=50)
+    model.fit(vectors, truth, sample_weight=weights)
+    return model.coef_[0].astype(np.float64), float(model.intercept_[0])
+
+
+def _loss(head: Head, tune: _Learned) -> float:
+    """Mean log loss over all policies that are known of a line, of a head without spelling."""
+    logits = head.meant(tune.vectors.astype(np.float32))
+    return float(np.mean([_policy_loss(logits[:, at], tune, policy) for at, policy in enumerate(head.labels)]))
 
 
 def _policy_loss(logits: NDArray[np.float32], tune: _Learned, policy: str) -> float:

@@ -1,8 +1,7 @@
-"""What both halves of a head make of data sets whose lines they did not learn from: a figure to compare methods by.
+"""What both halves of a head learn from one data set alone, on an encoder as it is: a figure to compare methods by.
 
-Five times a fifth of each small data set is left out. One layer of the network learns from all the rest, other data
-sets included, as the shipped ones do; then the characters learn what it leaves open, from the data set at hand alone.
-COLD has a part for judging, which nothing learns from. A logistic regression on the encoder alone stands beside both.
+Each label of a small data set gets a head of its own from four fifths of the lines, as the shipped labels do, and is
+judged on the fifth that is left. COLD has a part for judging. The embeddings' half alone is judged beside both.
 """
 
 from __future__ import annotations
@@ -17,110 +16,86 @@ from sklearn.model_selection import StratifiedKFold
 from pipelines.text.training.crossvalidate import FOLDS, LABELS_OF, CrossValidated, figures_of
 from pipelines.text.training.datasets import Example
 from pipelines.text.training.lines import Floats
-from pipelines.text.training.network import learn
 from pipelines.text.training.spelled import add, matrix_of, rarity_of
-from pipelines.text.training.targets import LABELS, Targets, targets
+from pipelines.text.training.targets import LABELS, targets
 
-COLD_LEARNED, COLD_JUDGED, COLD_LABEL = "COLD train", "COLD dev", "cold/offensive"
-JUDGED = (*LABELS_OF, COLD_LEARNED, COLD_JUDGED)
-LEFT_OUT = (*LABELS_OF, COLD_LEARNED)
-"""Data sets of which each fold leaves out its fifth."""
-ENCODER, SPELLING = 0.006, 1.0
+JUDGED = ("Moderation half", "Surge half", "COLD train", "COLD dev")
+MEANING, SPELLING = 0.006, 1.0
 """Inverse regularisation strengths for hundreds of lines."""
-ENCODER_OF_MANY, SPELLING_OF_MANY = 0.02, 8.0
+MEANING_OF_MANY, SPELLING_OF_MANY = 0.02, 8.0
 """And for tens of thousands."""
-NEVER, ALWAYS = -2, -1
 
 Truth = NDArray[np.bool_]
-Rows = NDArray[np.int64]
+Rows = Sequence[int] | NDArray[np.int64]
 
 
 def crossvalidate_head(examples: Sequence[Example], vectors: NDArray[np.float32]) -> tuple[CrossValidated, ...]:
-    """Figures of every small data set; `vectors` [examples, dimensions], of a long text the mean of its windows."""
-    known = targets(examples)
-    sources = np.array([example.source for example in examples], dtype=np.str_)
-    folds = _folds_of(examples, known)
-    meant = _meant(vectors, known, folds)
+    """Figures of every small data set; `vectors` [examples, dimensions], of a long text the mean of its windows.
+
+    Second views are left out.
+    """
     found = []
     for source, prefix in LABELS_OF.items():
+        rows = [row for row, each in enumerate(examples) if each.source == source and not each.written]
+        known = targets([examples[row] for row in rows])
         categories = []
         for column, label in enumerate(LABELS):
-            rows = np.flatnonzero((sources == source) & (known.weight[:, column] > 0) & (folds >= 0))
-            truth = known.truth[rows, column] > 0
+            said = np.flatnonzero(known.weight[:, column] > 0)
+            truth = known.truth[said, column] > 0
             if not label.startswith(prefix) or min(truth.sum(), (~truth).sum()) < FOLDS:
                 continue
-            texts = [examples[int(row)].text for row in rows]
-            both, alone = _left_out(texts, vectors[rows], meant[rows, column], truth, folds[rows])
-            categories.append(figures_of(label, truth, both, alone))
+            texts = [examples[rows[at]].text for at in said]
+            meant, both = _left_out(texts, vectors[rows][said].astype(np.float64), truth)
+            categories.append(figures_of(label, truth, both, meant))
         found.append(CrossValidated(source, tuple(categories)))
-    return (*found, *_cold(examples, vectors, meant[:, LABELS.index(COLD_LABEL)], sources))
+    return (*found, *_cold(examples, vectors))
 
 
-def _folds_of(examples: Sequence[Example], known: Targets) -> NDArray[np.int64]:
-    """Of each example the fold that leaves it out, `ALWAYS` learned from, or `NEVER`: what is held out, and views."""
-    folds = np.array([ALWAYS if each.split == "train" and not each.written else NEVER for each in examples])
-    for source in LEFT_OUT:
-        rows = np.array([row for row, each in enumerate(examples) if each.source == source and not each.written])
-        if len(rows) < FOLDS:
-            continue
-        first = np.where(known.truth[rows].any(axis=1), known.truth[rows].argmax(axis=1), -1)
-        rare, counts = np.unique(first, return_counts=True)
-        first[np.isin(first, rare[counts < FOLDS])] = -1
-        for fold, (_, out) in enumerate(StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(first, first)):
-            folds[rows[out]] = fold
-    return folds
-
-
-def _meant(vectors: NDArray[np.float32], known: Targets, folds: NDArray[np.int64]) -> Floats:
-    """Logits [examples, `LABELS`] of networks that did not learn from the line: of all of them where none did."""
-    meant = np.zeros((len(vectors), len(LABELS)))
-    for fold in range(FOLDS):
-        learned = (folds != NEVER) & (folds != fold)
-        head = learn(vectors[learned], Targets(known.truth[learned], known.weight[learned]), layers=1).head(LABELS)
-        out, never = folds == fold, folds == NEVER
-        meant[out] = head.meant(vectors[out])
-        meant[never] += head.meant(vectors[never]) / FOLDS
-    return meant
-
-
-def _cold(
-    examples: Sequence[Example], vectors: NDArray[np.float32], meant: Floats, sources: NDArray[np.str_]
-) -> Sequence[CrossValidated]:
+def _cold(examples: Sequence[Example], vectors: NDArray[np.float32]) -> Sequence[CrossValidated]:
     """Learned from COLD's training part, judged on its dev part; nothing where either is absent."""
-    plain = np.array([not each.written for each in examples])
-    truth = np.array([each.native.get(COLD_LABEL, False) for each in examples], dtype=np.bool_)
-    learned, out = (np.flatnonzero((sources == name) & plain) for name in (COLD_LEARNED, COLD_JUDGED))
-    if len(np.unique(truth[learned])) < 2 or len(np.unique(truth[out])) < 2:
+    label = "cold/offensive"
+    learned, out = (
+        [row for row, each in enumerate(examples) if each.source == name] for name in ("COLD train", "COLD dev")
+    )
+    truth = np.array([each.native.get(label, False) for each in examples], dtype=np.bool_)
+    if not learned or len(np.unique(truth[learned])) < 2 or len(np.unique(truth[out])) < 2:
         return ()
-    texts = [each.text for each in examples]
-    both = _judged_on(out, learned, texts, meant, truth, SPELLING_OF_MANY)
-    alone = _encoder(vectors[learned], truth[learned], vectors[out], ENCODER_OF_MANY)
-    return (CrossValidated(COLD_JUDGED, (figures_of(COLD_LABEL, truth[out], both, alone),)),)
+    texts, wide = [each.text for each in examples], vectors.astype(np.float64)
+    meant, both = _judged_on(out, learned, texts, wide, truth, MEANING_OF_MANY, SPELLING_OF_MANY)
+    return (CrossValidated("COLD dev", (figures_of(label, truth[out], both, meant),)),)
 
 
-def _left_out(
-    texts: Sequence[str], vectors: NDArray[np.float32], meant: Floats, truth: Truth, folds: NDArray[np.int64]
+def _left_out(texts: Sequence[str], vectors: Floats, truth: Truth) -> tuple[Floats, Floats]:
+    """Logits [texts] of the embeddings alone and of both halves, each by heads that did not learn from the text."""
+    meant, both = np.zeros((2, len(texts)))
+    for learned, out in _folds(truth):
+        meant[out], both[out] = _judged_on(out, learned, texts, vectors, truth, MEANING, SPELLING)
+    return meant, both
+
+
+def _judged_on(
+    out: Rows, learned: Rows, texts: Sequence[str], vectors: Floats, truth: Truth, meaning: float, spelling: float
 ) -> tuple[Floats, Floats]:
-    """Logits [texts] of both halves and of the encoder alone, each by heads that did not learn from the text."""
-    both, alone = np.zeros((2, len(texts)))
-    for fold in range(FOLDS):
-        learned, out = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        if len(out) and len(np.unique(truth[learned])) == 2:
-            both[out] = _judged_on(out, learned, texts, meant, truth, SPELLING)
-            alone[out] = _encoder(vectors[learned], truth[learned], vectors[out], ENCODER)
-    return both, alone
-
-
-def _judged_on(out: Rows, learned: Rows, texts: Sequence[str], meant: Floats, truth: Truth, strength: float) -> Floats:
-    """Logits [out] of both halves; the characters learn from the rows `learned`."""
+    """Logits [out] of the embeddings alone and of both halves, learned from other rows."""
     rarity = rarity_of([texts[at] for at in learned])
     spelt, left = (matrix_of([texts[at] for at in chosen], rarity) for chosen in (learned, out))
-    added = add(spelt, meant[learned], truth[learned], _balanced(truth[learned]), strength)
-    return added.logits(left, meant[out].astype(np.float32)).astype(np.float64)
+    own, known = vectors[learned], truth[learned]
+    beside = np.zeros(len(own))
+    for part, rest in _folds(known):
+        beside[rest] = _meant(own[part], known[part], own[rest], meaning)
+    meant = _meant(own, known, vectors[out], meaning)
+    added = add(spelt, beside, known, _balanced(known), spelling)
+    return meant, added.logits(left, meant.astype(np.float32)).astype(np.float64)
 
 
-def _encoder(vectors: NDArray[np.float32], truth: Truth, others: NDArray[np.float32], strength: float) -> Floats:
-    """Logits [others] of a logistic regression on the embeddings, both kinds of line counting as much as the other."""
+def _folds(truth: Truth) -> Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """What is learned from and what is left out, five times or as often as the rarer kind of line allows."""
+    folds = min(FOLDS, int(truth.sum()), int((~truth).sum()))
+    return list(StratifiedKFold(folds, shuffle=True, random_state=0).split(truth, truth))
+
+
+def _meant(vectors: Floats, truth: Truth, others: Floats, strength: float) -> Floats:
+    """Logits [others] of a head on the embeddings, both kinds of line counting as much as the other."""
     middle, spread = vectors.mean(axis=0), vectors.std(axis=0) + 1e-9
     model = LogisticRegression(C=strength, solver="newton-cholesky", class_weight="balanced", max_iter=50)
     model.fit((vectors - middle) / spread, truth)

@@ -52,15 +52,15 @@ _THRESHOLDS = (
 )
 _PICTURE = f"![Said and seen, by policy]({PICTURE})"
 _FOLDS = (
-    f"Measured by `{COMMAND}`: what the method makes of lines that it did not learn from, judged by their data set's "
-    "own labels. The small ones in five folds, every line judged once by what was learned from the other four and from "
-    "the other data; COLD on its dev part. `frozen` is the encoder as it came under a linear head."
+    f"Measured by `{COMMAND}`: what the method learns from one data set alone, judged by its own labels. The "
+    "small ones in five folds, every line judged once by what was learned from the other four; COLD on its dev part. "
+    "`frozen` is the encoder as it came under a linear head."
 )
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a training run found. `frozen` is the encoder as it came under the half about meaning alone.
+    """What a training run found. `frozen` is the encoder as it came under a linear head.
 
     `folds` is empty where cross-validation was not part of the run.
     """
@@ -124,7 +124,7 @@ def _preface(report: Report) -> str:
     return (
         f"Measured by `{COMMAND}` on held-out examples ({report.counts}). A line counts as flagged from a probability "
         f"of {FLAGGED}; intervals are Wilson's at 95 %. Each policy is judged only on lines that somebody judged for "
-        f"it. `frozen` is the encoder as it came under the half about meaning alone; `recall at "
+        f"it. `frozen` is the encoder as it came under a linear head, without the half about spelling; `recall at "
         f"1 %` is that where {FALSE_ALARMS:.0%} of the lines that are not about the policy are flagged."
     )
 

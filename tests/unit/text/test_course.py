@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from pipelines.items import Line, Scores
 from pipelines.policies import POLICY_IDS
 from pipelines.sessions.adapter import ADAPTER_FILES
 from pipelines.text.embedding_head import HEAD_FILE, load_embedding_head
-from pipelines.text.training import network
 from pipelines.text.training.adapted import Lora
 from pipelines.text.training.course import Course, cross_validated, judge, train, train_head
 from pipelines.text.training.datasets import MODERATION_CATEGORIES, Example, Split
@@ -42,14 +40,6 @@ def examples() -> list[Example]:
         found.append(Example(f"{text} m", f"m{at}", {}, "Moderation half", "en", "train", native))
         found.append(Example(f"{text} s", f"s{at}", {}, "Surge half", "en", "train", {"surge/toxic": at % 2 == 0}))
     return found
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_passes() -> Iterator[None]:
-    """A run takes every step that it takes, and few of each."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(network, "PASSES", 2)
-        yield
 
 
 @pytest.fixture(scope="module")
