@@ -14,22 +14,18 @@ from workers.cli.main import CommandError
 
 
 @click.command()
-@click.option("--for-workers", is_flag=True, help="End with the worker that started it.")
 @click.option("--log-level", default="INFO", show_default=True, type=click.Choice(["DEBUG", "INFO", "WARNING"]))
 @click.pass_obj
-def feeder(chosen: Path | None, for_workers: bool, log_level: str) -> None:
+def feeder(chosen: Path | None, log_level: str) -> None:
     """Plan reviews and feed their segments, and those of rescans, to the workers. Several may run; one works."""
     from workers.broker.checks import check_broker
     from workers.giving_way import give_way
     from workers.logs import set_up_logging
-    from workers.parenthood import end_with_parent
     from workers.publish import PublishError
     from workers.runs.feeder import Feeder
     from workers.storage import StorageError
     from workers.watchdog import Watchdog
 
-    if for_workers:
-        end_with_parent(signal.SIGTERM)
     settings = configured(chosen)
     set_up_logging(log_level, settings.log.format)
     give_way()

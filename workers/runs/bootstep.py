@@ -6,6 +6,7 @@ Feeders agree among themselves which one works, so it does not matter how many t
 from __future__ import annotations
 
 import logging
+import signal
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from typing import Any
 from celery import bootsteps
 
 from workers.config import Config
+from workers.parenthood import end_with_parent
 
 logger = logging.getLogger(__name__)
 
@@ -77,10 +79,16 @@ class FeederSupervisor:
 def _started() -> subprocess.Popen[bytes]:
     """It reads the same settings as this worker: file and environment are inherited."""
     return subprocess.Popen(
-        [sys.executable, "-m", "workers", "feeder", "--for-workers"],
+        [sys.executable, "-m", "workers", "feeder"],
         stdin=subprocess.DEVNULL,
         start_new_session=True,
+        preexec_fn=_end_with_worker,  # prctl only: takes no lock
     )
+
+
+def _end_with_worker() -> None:
+    # Without grace: it gives way to all others, so on a busy machine a last word of its own could take minutes.
+    end_with_parent(signal.SIGKILL)
 
 
 class FeederStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no types

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import subprocess
+import sys
+from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.conftest import WaitUntil
@@ -11,6 +14,15 @@ from workers.config import Config, Runs
 from workers.runs import bootstep
 from workers.runs.bootstep import FeederSupervisor
 
+AS_A_WORKER = """
+import sys
+from workers.config import Config
+from workers.runs.bootstep import FeederSupervisor
+sys.executable = sys.argv[1]
+supervisor = FeederSupervisor(Config())
+supervisor.start()
+supervisor._thread.join()
+"""
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
@@ -61,3 +73,17 @@ def test_a_feeder_that_never_lasts_is_started_again_after_however_many_deaths(
     supervisor.start()
     wait_until(lambda: len(starts) > 1100, "more deaths than a float has doublings")
     supervisor.stop()
+
+
+def test_a_feeder_that_would_take_its_time_ends_with_a_worker_that_is_killed(
+    tmp_path: Path, wait_until: WaitUntil
+) -> None:
+    feeder, pid = tmp_path / "feeder", tmp_path / "pid"
+    feeder.write_text(f"#!/bin/sh\ntrap '' TERM\necho $$ > {pid}.new\nmv {pid}.new {pid}\nexec sleep 60\n")
+    feeder.chmod(0o755)
+    worker = subprocess.Popen([sys.executable, "-c", AS_A_WORKER, str(feeder)])
+    wait_until(pid.exists, "the feeder runs")
+    running = psutil.Process(int(pid.read_text()))
+    worker.kill()
+    worker.wait()
+    wait_until(lambda: not running.is_running() or running.status() == "zombie", "the feeder is gone")
