@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -190,23 +190,27 @@ class _Loader(yaml.CSafeLoader):
 
 def _read(path: Path) -> LexiconFile:
     try:
-        content = parse_yaml(path.read_text(encoding="utf-8"), _Loader)
-    except YamlError as error:
-        line = f" line {error.line}" if error.line else ""
-        raise LexiconError(f"{path.name}{line}: not readable as YAML, {as_one_line(error.problem)}") from None
+        return _parsed(path.name, path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise LexiconError(f"{path.name}: unreadable ({type(error).__name__})") from None
+
+
+@lru_cache(maxsize=256)
+def _parsed(name: str, text: str) -> LexiconFile:
+    """Remembered: all files are read again when one has changed, and for every run that is planned."""
+    try:
+        content = parse_yaml(text, _Loader)
+    except YamlError as error:
+        line = f" line {error.line}" if error.line else ""
+        raise LexiconError(f"{name}{line}: not readable as YAML, {as_one_line(error.problem)}") from None
     if not isinstance(content, dict):
-        raise LexiconError(f"{path.name}: must be a mapping with policy, language, owner and terms")
+        raise LexiconError(f"{name}: must be a mapping with policy, language, owner and terms")
     try:
         file = LexiconFile.model_validate(content)
     except ValidationError as error:
-        raise LexiconError(f"{path.name}: {_told(error, content)}") from None
-    named = path.name.split(".")[:2]
-    if named != [file.policy, file.language]:
-        raise LexiconError(
-            f"{path.name}: holds {file.policy}.{file.language}; name it {file.policy}.{file.language}.yaml"
-        )
+        raise LexiconError(f"{name}: {_told(error, content)}") from None
+    if name.split(".")[:2] != [file.policy, file.language]:
+        raise LexiconError(f"{name}: holds {file.policy}.{file.language}; name it {file.policy}.{file.language}.yaml")
     return file
 
 

@@ -24,6 +24,7 @@ supervisor.start()
 supervisor._thread.join()
 """
 
+
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
     """The processes that stand for feeders, in the order of their start."""
