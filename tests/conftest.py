@@ -62,13 +62,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
+LONGEST_S = 60.0
+"""For what takes a second: a busy machine may be many times slower, and who waits for a condition loses nothing."""
+
+
 class WaitUntil(Protocol):
     """The type of `wait_for`."""
 
-    def __call__(self, predicate: Callable[[], object], description: str, *, timeout_s: float = 30) -> object: ...
+    def __call__(
+        self, predicate: Callable[[], object], description: str, *, timeout_s: float = LONGEST_S
+    ) -> object: ...
 
 
-def wait_for(predicate: Callable[[], object], description: str, *, timeout_s: float = 30) -> object:
+def wait_for(predicate: Callable[[], object], description: str, *, timeout_s: float = LONGEST_S) -> object:
     """What the predicate returned once it is true; fails with the description when the time is up."""
     deadline = time.monotonic() + timeout_s
     while not (outcome := predicate()):
